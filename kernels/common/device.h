@@ -1,0 +1,70 @@
+/* device.h: the dialect that the GPU kernels are written in.
+ *
+ * Freestanding: no vendor header is needed. One source compiles as
+ *   CUDA by clang (device only, no CUDA headers)        BF_DEVICE_CUDA
+ *   CUDA by nvcc (vendor's intrinsics)                  BF_DEVICE_CUDA, BF_VENDOR
+ *   HIP by clang (device only, no HIP headers)          BF_DEVICE_HIP
+ *   HIP by hipcc (vendor's header)                      BF_DEVICE_HIP, BF_VENDOR
+ *   host C++ on fibers, kernels/simt                    BF_SIMT with BF_SIMT_CUDA or BF_SIMT_HIP
+ * In the first four only device code is seen; under BF_SIMT the file's host part (`#if BF_HOST`: descriptor,
+ * launch constants, plan) is compiled as well, and serves the GPU backends too.
+ *
+ * Rules of the dialect:
+ *   - all arithmetic is as written: compiled with -ffp-contract=off (nvcc: -fmad=false); use bf_fma;
+ *   - a warp (wave) is 32 threads, blockDim.x a multiple of 32; shuffles and warp barriers are called by all
+ *     lanes of the warp together;
+ *   - a kernel is BF_KERNEL_FN(name, args_type, max_threads) { ... a.field ... }: one structure by value;
+ *   - BF_SHARED for static shared memory, bf_dynamic_shared() for the launch's;
+ *   - wide loads and stores need their natural alignment; simt aborts when it is missing. */
+#ifndef BF_DEVICE_H
+#define BF_DEVICE_H
+
+#include <stdint.h>
+
+#define BF_WARP 32
+
+#if defined(BF_SIMT)
+#include "../simt/simt.h"
+#define BF_HOST 1
+#else
+#define BF_HOST 0
+
+struct alignas(8) bf_u32x2 { uint32_t x, y; };
+struct alignas(16) bf_u32x4 { uint32_t x, y, z, w; };
+struct alignas(16) bf_f32x4 { float x, y, z, w; };
+
+#if defined(__HIP__) || defined(__HIPCC__)
+#define BF_DEVICE_HIP 1
+#include "device_hip.h"
+#else
+#define BF_DEVICE_CUDA 1
+#include "device_cuda.h"
+#endif
+#endif
+
+/* What every target provides (shown as prototypes; each is BF_FN, always inlined):
+ *
+ * int      bf_tid_x() bf_tid_y() bf_bid_x() bf_bid_y() bf_bid_z()  bf_bdim_x() bf_bdim_y() bf_gdim_x()
+ * int      bf_lane()                            0..31 in the warp (threads numbered x first)
+ * void     bf_sync()                            block barrier, orders shared and global memory
+ * void     bf_warp_sync()                       warp barrier, orders shared memory inside the warp
+ * void    *bf_dynamic_shared()                  16-byte aligned
+ * uint32_t bf_shfl_xor(uint32_t, int mask)      value of lane ^ mask
+ * uint32_t bf_shfl(uint32_t, int lane)          value of that lane
+ * float    bf_shfl_xor_f(float, int) bf_shfl_f(float, int)
+ * float    bf_warp_sum_f(float)                 butterfly 16, 8, 4, 2, 1: every lane has the same bits
+ * int32_t  bf_dp4a(int32_t a, int32_t b, int32_t c)    c + sum of signed a.byte[i] * signed b.byte[i], wraps
+ * int32_t  bf_dp4a_us(uint32_t a, int32_t b, int32_t c)  a unsigned bytes
+ * uint32_t bf_ld_u16(const void *) bf_ld_u32(const void *)    read-only global loads
+ * bf_u32x2 bf_ld_u32x2(const void *)   bf_u32x4 bf_ld_u32x4(const void *)
+ * void     bf_st_u32x2(void *, bf_u32x2) bf_st_u32x4(void *, bf_u32x4)
+ * bf_u32x4 bf_ld_u32x4_stream(const void *)  void bf_st_u32x4_stream(void *, bf_u32x4)   evict first
+ * void     bf_atomic_add_u64(uint64_t *, uint64_t) bf_atomic_xor_u32(uint32_t *, uint32_t)   relaxed, global
+ * float    bf_fma(float a, float b, float c)    fused
+ * float    bf_bits_f(uint32_t)  uint32_t bf_f_bits(float)
+ * float    bf_f16_to_f32(uint32_t low16)  uint32_t bf_f32_to_f16(float)  round to nearest even; NaN by the device's
+ *                                               own rule (convert.h)
+ * float    bf_rint(float)                       to nearest, ties to even
+ * float    bf_max(float, float) bf_min(float, float)  a NaN operand is ignored (IEEE maxNum), both NaN: NaN
+ */
+#endif
