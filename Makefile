@@ -1,0 +1,91 @@
+# blackframe: `make help` lists the targets. A file dropped into a folder below is found by wildcard;
+# kernels/cuda, kernels/hip and kernels/simt bring their own rules.
+#
+#   build/blackframe    the command        build/tests    the unit tests (Criterion)
+#   build/obj/          host objects       build/device/  GPU code objects, shared by all variants of the host build
+
+B ?= build
+D := build/device
+V ?= 0
+Q := $(if $(filter 0,$V),@)
+say = @printf '  %-5s %s\n' $1 $(or $2,$@)
+
+# What compilers this machine has; the answer is a fragment, rewritten only when it changes.
+update = mkdir -p $(@D) && { cmp -s $@.new $@ && rm $@.new || mv $@.new $@; }
+$(shell mkdir -p $D && ci/compilers > $D/toolchain.mk.new && { cmp -s $D/toolchain.mk.new $D/toolchain.mk || \
+        cp $D/toolchain.mk.new $D/toolchain.mk; })
+include $D/toolchain.mk
+
+CC       := $(or $(HOST_CC),gcc)
+SANITIZE ?=
+# Never fast-math, never contraction: what is written is what is computed.
+FP       := -ffp-contract=off
+CFLAGS   := -std=gnu11 -g -Wall -Wextra -pthread $(FP) $(SANITIZE)
+LDLIBS   := -lopenblas -ljansson -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
+CPPFLAGS := -MMD -MP
+
+HOST_C := $(wildcard reference/*.c harness/*.c $(filter-out harness/tests/%,$(wildcard harness/*/*.c)))
+CPU_C  := $(wildcard kernels/cpu/*.c kernels/broken/*.c)
+TEST_C := $(filter-out harness/tests/fuzz_% harness/tests/fake_%,$(wildcard harness/tests/*.c))
+FAKE_C := $(wildcard harness/tests/fake_*.c)
+FUZZ_C := $(wildcard harness/tests/fuzz_*.c)
+
+DEVICE_OBJECTS :=
+all: backends $(if $(wildcard harness/main.c),$B/blackframe) $B/tests
+include kernels/cuda/rules.mk kernels/hip/rules.mk kernels/simt/rules.mk
+
+HOST_O := $(HOST_C:%=$B/obj/%.o) $(CPU_C:%=$B/obj/%.o) $(SIMT_O) $B/obj/objects.c.o
+MAIN_O := $B/obj/harness/main.c.o
+LIB_O  := $(filter-out $(MAIN_O),$(HOST_O))
+TEST_O := $(TEST_C:%=$B/obj/%.o)
+FAKES  := $(FAKE_C:harness/tests/%.c=$B/%.so)
+
+# ---- host ----
+$B/blackframe: $(HOST_O) $B/link
+	$(call say,LD)
+	$Q$(CC) $(SANITIZE) -o $@ $(HOST_O) $(LDLIBS)
+
+$B/tests: $(LIB_O) $(TEST_O) $(FAKES) $B/link
+	$(call say,LD)
+	$Q$(CC) $(SANITIZE) -rdynamic -o $@ $(LIB_O) $(TEST_O) $(LDLIBS) -lcriterion -lmpfr -lgmp
+
+# Stand-ins for the drivers' libraries, opened by the tests at run time.
+$B/%.so: harness/tests/%.c $B/flags
+	$(call say,SO)
+	$Q$(CC) $(CPPFLAGS) $(CFLAGS) -O1 -shared -fPIC -o $@ $<
+
+$B/obj/kernels/%.c.o: OPT := -O3
+$B/obj/%.c.o: OPT := -O2
+$B/obj/%.c.o: %.c $B/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$Q$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) $(COVER) -DBF_BUILD='"$B"' -c -o $@ $<
+
+# The code objects, embedded with their table (harness/backends/objects.h).
+$D/objects.c: $(DEVICE_OBJECTS) $D/objects.list ci/embed
+	$(call say,EMBED)
+	$Qci/embed $(DEVICE_OBJECTS) > $@
+$B/obj/objects.c.o: $D/objects.c $B/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$Q$(CC) $(CPPFLAGS) $(CFLAGS) -O1 -I. -c -o $@ $<
+
+# Stamps that change only when the text in them does: flags and lists are prerequisites too.
+$B/flags: FORCE
+	@mkdir -p $(@D); echo '$(CC) $(CFLAGS) $(COVER) / $(SIMT_CXX) $(SIMT_FLAGS)' > $@.new; $(update)
+$B/link: FORCE
+	@mkdir -p $(@D); echo '$(HOST_O) $(TEST_O) $(LDLIBS)' > $@.new; $(update)
+$D/objects.list: FORCE
+	@mkdir -p $(@D); echo '$(DEVICE_OBJECTS)' > $@.new; $(update)
+
+objects: $(HOST_O) $(TEST_O) $(FAKES)
+backends:
+	@printf '%s\n' '$(CPU_LINE)' '$(SIMT_LINE)' '$(CUDA_LINE)' '$(HIP_LINE)'
+	@$(if $(filter all,$(REQUIRE)),$(if $(MISSING),echo 'REQUIRE=all: missing $(MISSING); run ci/setup' >&2; exit 1,:),:)
+clean:
+	rm -rf build
+
+.PHONY: all objects backends clean FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+-include $(patsubst %.o,%.d,$(HOST_O) $(TEST_O)) $(FAKES:.so=.d) $(DEVICE_DEPS)

@@ -1,0 +1,17 @@
+# The GPU kernels' own sources compiled as host C++ over kernels/simt; their descriptors come from here too, so this
+# is built even where no GPU compiler was found.
+SIMT_O := $(patsubst %,$B/obj/%.o,$(wildcard kernels/simt/*.cc kernels/cuda/*.cu kernels/hip/*.hip \
+                                              kernels/broken/*.cu kernels/broken/*.hip))
+SIMT_FLAGS := -std=c++20 -g -O2 -Wall -Wextra -pthread $(FP) -DBF_SIMT $(SANITIZE)
+
+define compile_simt
+	$(call say,SIMT)
+	@mkdir -p $(@D)
+	$Q$(SIMT_CXX) $(CPPFLAGS) $(SIMT_FLAGS) $1 -c -o $@ -x c++ $<
+endef
+$B/obj/%.cu.o: %.cu $B/flags
+	$(call compile_simt,-DBF_SIMT_CUDA)
+$B/obj/%.hip.o: %.hip $B/flags
+	$(call compile_simt,-DBF_SIMT_HIP)
+$B/obj/%.cc.o: %.cc $B/flags
+	$(call compile_simt)
