@@ -80,7 +80,7 @@ $D/objects.list: FORCE
 
 objects: $(HOST_O) $(TEST_O) $(FAKES)
 backends:
-	@printf '%s\n' '$(CPU_LINE)' '$(SIMT_LINE)' '$(CUDA_LINE)' '$(HIP_LINE)'
+	@sed -n 's/^[A-Z]*_LINE := //p' $D/toolchain.mk
 	@$(if $(filter all,$(REQUIRE)),$(if $(MISSING),echo 'REQUIRE=all: missing $(MISSING); run ci/setup' >&2; exit 1,:),:)
 clean:
 	rm -rf build

@@ -7,7 +7,7 @@
 #include "../../kernels/common/kernel.h"
 
 typedef struct bf_object {
-    const char *file; /* stem of the source, bf_kernel.file */
+    const char *file; /* stem of the source, bf_kernel.file; of kernels/broken/x.cu and x.hip: "broken_x" */
     bf_target target;
     const char *arch;   /* "sm_61" (machine code, with compute_61 PTX beside it), "compute_61" (PTX only), "gfx1151" ... */
     const char *format; /* "fatbin", "ptx", "hsaco" */

@@ -69,7 +69,7 @@ typedef struct bf_pool bf_pool; /* kernels/cpu/pool.h */
 typedef struct bf_kernel {
     const char *op;
     const char *name; /* unique in a target; equals the report's column */
-    const char *file; /* stem of the source file = name of its code object */
+    const char *file; /* stem of the source file = name of its code object; in kernels/broken: "broken_<stem>" */
     bf_target target;
     bf_role role;
     const char *path;    /* arithmetic, named by the op: q4k_matvec has "fp32" and "int8"; NULL: one only */
