@@ -1,0 +1,374 @@
+/* check.c: `blackframe check`: cases against kernels on every device, verdicts as rows, a table at the end. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "record.h"
+#include "runner.h"
+#include "worker.h"
+
+static volatile int interrupted;
+static void on_interrupt(int sig) { (void)sig, interrupted = 1; }
+
+/* One line of the final table. */
+typedef struct tally {
+    const bf_kernel *kernel;
+    int device;
+    long status[BF_ERROR + 1];
+    double worst;
+    double seconds;
+    int caught; /* twins */
+} tally;
+
+typedef struct check {
+    bf_options *o;
+    bf_case_list cases;
+    bf_discovery found;
+    bf_record *record;
+    tally *tallies;
+    size_t tally_count, done, total;
+    long counts[BF_ERROR + 1];
+    long shown, refused;
+    int proved[BF_MAX_DEVICES];
+    int refused_device[BF_MAX_DEVICES];
+} check;
+
+typedef struct device_work {
+    check *k;
+    int device;
+    bf_job_list jobs;
+    /* In the child. */
+    bf_context *context;
+    bf_prepared prepared;
+    int prepared_case; /* -1: none */
+} device_work;
+
+/* ---- in the child ---- */
+
+static int child_open(bf_worker *w, bf_error *err) {
+    device_work *d = w->user;
+    const bf_device *dev = &d->k->found.device[d->device];
+    d->prepared_case = -1;
+    d->context = dev->backend->open(dev, err);
+    if (!d->context) return -1;
+    /* No proof, no run: a CPU must never answer under a GPU's name. */
+    uint64_t nonce = (uint64_t)getpid() * 0x9e3779b97f4a7c15ull ^ (uint64_t)(bf_now() * 1e9), proof = 0;
+    if (dev->backend->prove(d->context, nonce, &proof, err)) return -1;
+    if (proof != bf_proof_expected(nonce))
+        return bf_fail(err, "%s: the device did not compute its proof (nonce 0x%llx, got 0x%llx, want 0x%llx): refused", dev->name,
+                       (unsigned long long)nonce, (unsigned long long)proof,
+                       (unsigned long long)bf_proof_expected(nonce));
+    return 0;
+}
+
+static void child_job(bf_worker *w, size_t index, void *out) {
+    device_work *d = w->user;
+    bf_row *row = out;
+    bf_job j = d->jobs.item[index];
+    row->case_index = j.case_index, row->kernel_index = j.kernel_index;
+    row->verdict.worst_prob = row->verdict.total_error = NAN;
+    bf_error err = {{0}};
+    if (d->prepared_case != (int)j.case_index) {
+        if (d->prepared_case >= 0) bf_unprepare(&d->prepared);
+        d->prepared_case = -1;
+        if (bf_prepare(&d->k->cases.item[j.case_index], 1, &d->prepared, &err)) {
+            row->verdict.status = BF_ERROR;
+            snprintf(row->verdict.note, sizeof row->verdict.note, "%.250s", err.text);
+            return;
+        }
+        d->prepared_case = (int)j.case_index;
+    }
+    const bf_device *dev = &d->k->found.device[d->device];
+    const bf_kernel *kernel = bf_kernel_at(j.kernel_index);
+    char dump[4096] = "";
+    if (d->k->o->dump)
+        snprintf(dump, sizeof dump, "%s/%05u-%s-%d-%s", d->k->o->dump, j.case_index, dev->backend->name, dev->index,
+                 kernel->name);
+    bf_run_case(dev->backend, d->context, dev, &d->prepared, kernel, dump[0] ? dump : NULL, row);
+}
+
+/* ---- in the parent ---- */
+
+static tally *tally_for(check *k, int device, const bf_kernel *kernel) {
+    for (size_t i = 0; i < k->tally_count; i++)
+        if (k->tallies[i].device == device && k->tallies[i].kernel == kernel) return &k->tallies[i];
+    tally *more = realloc(k->tallies, (k->tally_count + 1) * sizeof *more);
+    if (!more) return NULL;
+    k->tallies = more;
+    tally *t = &more[k->tally_count++];
+    *t = (tally){.kernel = kernel, .device = device};
+    return t;
+}
+
+static void progress(check *k, const char *what) {
+    static double last;
+    double now = bf_now();
+    if (!isatty(2) || (now - last < 0.1 && k->done < k->total)) return;
+    last = now;
+    fprintf(stderr, "\r\033[K%s", what);
+    if (k->done < k->total) fprintf(stderr, " %zu/%zu, %ld failed", k->done, k->total, k->counts[BF_FAIL]);
+    if (k->done >= k->total) fprintf(stderr, "\r\033[K");
+    fflush(stderr);
+}
+
+static void again(check *k, const bf_device *d, const bf_kernel *kernel, const bf_case *c) {
+    printf("     again: %s check%s --backend %s --kernel %s ", k->o->program, k->o->select.twins ? " --twins" : "",
+           d->backend->name, kernel->name);
+    const char *tensor = c->real && c->file ? strrchr(c->file, ':') : NULL;
+    if (!tensor) {
+        puts(c->line);
+        return;
+    }
+    printf("--weights %s --tensor '%s' ", k->o->select.weights, tensor + 1);
+    /* m and k are the tensor's. */
+    for (const char *p = c->line; *p;) {
+        size_t n = strcspn(p, " ");
+        if (strncmp(p, "m=", 2) && strncmp(p, "k=", 2)) printf("%.*s ", (int)n, p);
+        p += n + (p[n] == ' ');
+    }
+    puts("");
+}
+
+static void show_mismatch(const bf_mismatch *m) {
+    printf("     %s[%lld] got 0x%llx %.9g, want 0x%llx %.9g, bound %.3g: %s\n", m->tensor, (long long)m->index,
+           (unsigned long long)m->got_bits, m->got, (unsigned long long)m->want_bits, m->want, m->bound, m->why);
+}
+
+static void show_row(check *k, const bf_device *d, const bf_kernel *kernel, const bf_case *c, const bf_verdict *v) {
+    printf("%-10s %s %s: %s%s%s\n", bf_status_name(v->status), d->backend->name, kernel->name, c->line,
+           c->real && c->file ? "  of " : "", c->real && c->file ? c->file : "");
+    if (v->status == BF_PASS || v->status == BF_SKIP) {
+        if (v->note[0]) printf("     %s\n", v->note);
+        return;
+    }
+    if (v->outputs)
+        printf("     %lld of %lld outputs wrong, %lld NaN, %lld inf, %lld zero; worst error %.3g of the bound\n",
+               (long long)v->mismatched, (long long)v->outputs, (long long)v->nan, (long long)v->inf,
+               (long long)v->zero, v->worst);
+    if (v->note[0]) printf("     %s\n", v->note);
+    for (int i = 0; i < v->count; i++) show_mismatch(&v->first[i]);
+    again(k, d, kernel, c);
+}
+
+static void record_row(check *k, int device, uint32_t case_index, uint32_t kernel_index, double seconds,
+                       const bf_verdict *v) {
+    const bf_device *d = &k->found.device[device];
+    const bf_kernel *kernel = bf_kernel_at(kernel_index);
+    const bf_case *c = &k->cases.item[case_index];
+    json_t *row = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f}", "type",
+                            k->o->select.twins ? "twin" : "check", "backend", d->backend->name, "device", d->index,
+                            "arch", d->arch, "object", d->object, "op", kernel->op, "kernel", kernel->name, "case",
+                            c->line, "source", c->file ? c->file : "command line", "line", c->lineno, "seconds",
+                            seconds);
+    json_t *verdict = bf_record_verdict(v);
+    json_object_update(row, verdict);
+    json_decref(verdict);
+    if (kernel->path) json_object_set_new(row, "path", json_string(kernel->path));
+    if (kernel->twin) json_object_set_new(row, "twin", json_string(kernel->twin));
+    bf_record_line(k->record, row);
+}
+
+static void take(check *k, int device, uint32_t case_index, uint32_t kernel_index, double seconds,
+                 const bf_verdict *v) {
+    const bf_device *d = &k->found.device[device];
+    const bf_kernel *kernel = bf_kernel_at(kernel_index);
+    const bf_case *c = &k->cases.item[case_index];
+    tally *t = tally_for(k, device, kernel);
+    bf_status s = v->status > BF_ERROR ? BF_ERROR : v->status;
+    if (t) {
+        t->status[s]++;
+        t->seconds += seconds;
+        if (!(v->worst <= t->worst)) t->worst = v->worst;
+        /* Only a judged difference counts: a crash of a twin proves nothing. */
+        if (s == BF_FAIL && v->mismatched) t->caught++;
+    }
+    k->counts[s]++, k->done++;
+    record_row(k, device, case_index, kernel_index, seconds, v);
+    int bad = s != BF_PASS && s != BF_SKIP;
+    if (!k->o->select.twins) {
+        char suite[128];
+        snprintf(suite, sizeof suite, "%s.%s", d->backend->name, kernel->name);
+        char text[1024];
+        snprintf(text, sizeof text, "%s: %lld of %lld outputs wrong; %s", bf_status_name(s), (long long)v->mismatched,
+                 (long long)v->outputs, v->note);
+        bf_record_test(k->record, suite, c->line, seconds, s == BF_SKIP, bad || s == BF_SKIP ? text : NULL);
+    }
+    if (k->o->verbose || (bad && !k->o->select.twins && k->shown++ < 20)) {
+        if (isatty(2)) fprintf(stderr, "\r\033[K");
+        show_row(k, d, kernel, c, v);
+    }
+    progress(k, d->backend->name);
+}
+
+static void parent_done(bf_worker *w, size_t index, const void *data) {
+    device_work *d = w->user;
+    (void)index;
+    const bf_row *row = data;
+    take(d->k, d->device, row->case_index, row->kernel_index, row->seconds, &row->verdict);
+}
+
+static void parent_lost(bf_worker *w, size_t index, bf_status status, const char *why) {
+    device_work *d = w->user;
+    bf_verdict v = {.status = status, .worst_prob = NAN, .total_error = NAN};
+    snprintf(v.note, sizeof v.note, "%.250s", why);
+    take(d->k, d->device, d->jobs.item[index].case_index, d->jobs.item[index].kernel_index, 0, &v);
+}
+
+static void parent_refused(bf_worker *w, const char *why) {
+    device_work *d = w->user;
+    const bf_device *dev = &d->k->found.device[d->device];
+    printf("REFUSED    %s %s: %s\n", dev->backend->name, dev->name, why);
+    bf_record_line(d->k->record, json_pack("{s:s, s:s, s:i, s:s}", "type", "refused", "backend", dev->backend->name,
+                                           "device", dev->index, "why", why));
+    bf_record_test(d->k->record, dev->backend->name, "open and prove", 0, 0, why);
+    d->k->refused++;
+    d->k->refused_device[d->device] = 1;
+}
+
+/* ---- the end ---- */
+
+static void table(check *k) {
+    printf("\n%-11s %-34s %7s %7s %7s %12s\n", "backend", "kernel", "cases", "pass", "fail", "worst/bound");
+    for (size_t i = 0; i < k->tally_count; i++) {
+        tally *t = &k->tallies[i];
+        long all = 0;
+        for (int s = 0; s <= BF_ERROR; s++) all += t->status[s];
+        long skipped = t->status[BF_SKIP];
+        char worst[32] = "exact";
+        if (!(t->worst == 0)) snprintf(worst, sizeof worst, "%.4f", t->worst);
+        printf("%-11s %-34s %7ld %7ld %7ld %12s", k->found.device[t->device].backend->name, t->kernel->name, all,
+               t->status[BF_PASS], all - t->status[BF_PASS] - skipped, worst);
+        if (skipped) printf("  %ld skipped", skipped);
+        if (t->status[BF_MISTRUSTED]) printf("  %ld mistrusted", t->status[BF_MISTRUSTED]);
+        if (t->status[BF_CRASH]) printf("  %ld crashed", t->status[BF_CRASH]);
+        if (t->status[BF_HANG]) printf("  %ld hung", t->status[BF_HANG]);
+        if (t->status[BF_ERROR]) printf("  %ld errors", t->status[BF_ERROR]);
+        puts("");
+    }
+}
+
+/* Every twin must be caught by the witness named after it, on every backend that has it. */
+static long twins_escaped(check *k, long *caught) {
+    long escaped = 0;
+    printf("\n%-11s %-40s %-14s %s\n", "backend", "twin", "defect", "verdict");
+    for (int d = 0; d < k->found.devices; d++)
+        for (size_t i = 0; i < bf_kernel_count(); i++) {
+            const bf_kernel *twin = bf_kernel_at(i);
+            if (twin->role != BF_TWIN || twin->target != k->found.device[d].backend->target) continue;
+            if (k->o->select.kernel && fnmatch(k->o->select.kernel, twin->name, 0)) continue;
+            tally *t = NULL;
+            for (size_t n = 0; n < k->tally_count; n++)
+                if (k->tallies[n].device == d && k->tallies[n].kernel == twin) t = &k->tallies[n];
+            int ok = t && t->caught;
+            printf("%-11s %-40s %-14s %s\n", k->found.device[d].backend->name, twin->name, twin->twin,
+                   ok ? "CAUGHT" : t ? "ESCAPED" : "NO WITNESS");
+            *(ok ? caught : &escaped) += 1;
+            bf_record_test(k->record, k->found.device[d].backend->name, twin->name, t ? t->seconds : 0, 0,
+                           ok ? NULL : "the twin was not caught by a witness of its name");
+        }
+    return escaped;
+}
+
+static int summary(check *k, size_t jobs_wanted) {
+    long passed = k->counts[BF_PASS], skipped = k->counts[BF_SKIP], failed = 0;
+    for (int s = 0; s <= BF_ERROR; s++)
+        if (s != BF_PASS && s != BF_SKIP) failed += k->counts[s];
+    failed += k->refused;
+    if (k->o->select.twins) {
+        passed = 0;
+        failed = k->refused + twins_escaped(k, &passed);
+    } else {
+        table(k);
+        if (k->shown > 20) printf("\n%ld failing rows, 20 shown; all are in the JSON record (--json FILE)\n", k->shown);
+    }
+    bf_record_line(k->record, json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "type", "summary", "passed",
+                                        (json_int_t)passed, "failed", (json_int_t)failed, "skipped",
+                                        (json_int_t)skipped, "interrupted", interrupted, "done", (json_int_t)k->done,
+                                        "wanted", (json_int_t)jobs_wanted));
+    if (interrupted) printf("\ninterrupted after %zu of %zu\n", k->done, jobs_wanted);
+    printf("\n%ld passed, %ld failed, %ld skipped\n", passed, failed, skipped);
+    return failed || interrupted ? BF_EXIT_FAILED : BF_EXIT_OK;
+}
+
+static void announce(check *k) {
+    for (int i = 0; i < k->found.devices; i++) {
+        const bf_device *d = &k->found.device[i];
+        printf("device     %s: %s, %s, %s\n", d->backend->name, d->name, d->arch, d->object);
+        bf_record_line(k->record, bf_record_device(d, 0));
+    }
+    fflush(stdout);
+}
+
+static int run_devices(check *k, bf_error *err) {
+    device_work work[BF_MAX_DEVICES];
+    bf_worker worker[BF_MAX_DEVICES];
+    memset(work, 0, sizeof work);
+    memset(worker, 0, sizeof worker);
+    size_t jobs = 0;
+    for (int i = 0; i < k->found.devices; i++) {
+        work[i] = (device_work){.k = k, .device = i, .prepared_case = -1};
+        if (bf_select_jobs(&k->o->select, &k->cases, &k->found.device[i], &work[i].jobs, err)) return -1;
+        jobs += work[i].jobs.count;
+        worker[i] = (bf_worker){.user = &work[i], .jobs = work[i].jobs.count, .row_bytes = sizeof(bf_row),
+                                .timeout = k->o->timeout, .open = child_open, .job = child_job, .done = parent_done,
+                                .lost = parent_lost, .refused = parent_refused};
+    }
+    k->total = jobs;
+    if (!jobs)
+        return bf_fail(err, "%zu cases match but no kernel does%s%s: nothing was checked", k->cases.count,
+                       k->o->select.kernel ? ": --kernel " : "", k->o->select.kernel ? k->o->select.kernel : "");
+    int parallel = k->o->parallel ? k->o->parallel : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int rc = bf_workers_run(worker, (size_t)k->found.devices, parallel, &interrupted, err);
+    for (int i = 0; i < k->found.devices; i++) free(work[i].jobs.item);
+    return rc;
+}
+
+static void cleanup(check *k) {
+    bf_case_list_free(&k->cases);
+    free(k->tallies);
+}
+
+static int fail(check *k, int status, const bf_error *err) {
+    fprintf(stderr, "blackframe: %s\n", err->text);
+    if (k->record) bf_record_close(k->record, NULL);
+    cleanup(k);
+    return status;
+}
+
+int bf_command_check(bf_options *o) {
+    check *k = calloc(1, sizeof *k);
+    bf_error err = {{0}};
+    if (!k) return BF_EXIT_FAILED;
+    k->o = o;
+    int status = bf_select_devices(&o->select, &k->found, &err);
+    if (status) return fail(k, status, &err);
+    if (o->exhaustive) return bf_command_exhaustive(o, &k->found);
+    if (bf_select_cases(&o->select, &k->cases, &err)) return fail(k, BF_EXIT_USAGE, &err);
+    if (o->dump && mkdir(o->dump, 0777) && errno != EEXIST) {
+        bf_fail(&err, "%s: cannot make the directory: %s", o->dump, strerror(errno));
+        return fail(k, BF_EXIT_USAGE, &err);
+    }
+    k->record = bf_record_open(o->json, o->junit, &err);
+    if (!k->record) return fail(k, BF_EXIT_USAGE, &err);
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    signal(SIGPIPE, SIG_IGN);
+    bf_record_line(k->record, bf_record_run("check", o->argc, o->argv));
+    announce(k);
+    if (run_devices(k, &err)) return fail(k, BF_EXIT_USAGE, &err);
+    status = summary(k, k->total);
+    if (bf_record_close(k->record, &err)) {
+        fprintf(stderr, "blackframe: %s\n", err.text);
+        status = BF_EXIT_USAGE;
+    }
+    cleanup(k);
+    free(k);
+    return status;
+}

@@ -1,0 +1,49 @@
+/* main.c: the command. Only this file exits. */
+#include <stdio.h>
+#include <string.h>
+
+#include "options.h"
+#include "version.h"
+
+static const struct {
+    const char *name, *what;
+    int options;
+    int (*run)(bf_options *);
+} commands[] = {
+    {"devices", "what was found, what is not used, why, and the mend", BF_OPT_DEVICES, bf_command_devices},
+    {"list", "ops, kernels and cases", BF_OPT_LIST, bf_command_list},
+    {"check", "kernels against the references", BF_OPT_CHECK, bf_command_check},
+    {"bench", "kernels against the memory ceiling of this run", BF_OPT_BENCH, bf_command_bench},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static int usage(FILE *f) {
+    fprintf(f, "Usage: blackframe COMMAND [OPTION...]\n"
+               "Finds the kernel behind the black frame: proves and times the kernels that\n"
+               "bf16-era models need on GPUs made before them.\n\n");
+    for (int i = 0; i < COMMANDS; i++) fprintf(f, "  %-8s  %s\n", commands[i].name, commands[i].what);
+    fprintf(f, "\n  blackframe COMMAND --help   options of one command\n  blackframe --version\n"
+               "Exit status: 0 all right, 1 a check failed, 2 usage or input error, 3 a required device is missing.\n");
+    return f == stdout ? BF_EXIT_OK : BF_EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) return usage(stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return usage(stdout);
+    if (!strcmp(argv[1], "--version")) {
+        puts("blackframe " BF_VERSION);
+        return BF_EXIT_OK;
+    }
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name)) continue;
+        bf_options o;
+        bf_error err = {{0}};
+        if (bf_options_parse(commands[i].options, argc - 1, argv + 1, argv[0], &o, &err)) {
+            fprintf(stderr, "blackframe: %s\n", err.text);
+            return BF_EXIT_USAGE;
+        }
+        return commands[i].run(&o);
+    }
+    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench)\n", argv[1]);
+    return BF_EXIT_USAGE;
+}

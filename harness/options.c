@@ -1,0 +1,155 @@
+/* options.c: one table of options for all commands; each command takes the rows whose mask names it. */
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "version.h"
+
+const char *argp_program_version = "blackframe " BF_VERSION;
+
+enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS };
+
+static const struct {
+    int mask;
+    struct argp_option o;
+} table[] = {
+    {15, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
+    {15, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
+    {7, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
+    {7, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
+    {7, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
+    {7, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K tensor of a GGUF file", 0}},
+    {7, {"tensor", KEY_TENSOR, "GLOB", 0, "with --weights: only such tensors", 0}},
+    {7, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds", 0}},
+    {7, {"shard", KEY_SHARD, "I/N", 0, "every N-th case, starting with the I-th", 0}},
+    {7, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
+    {11, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
+    {1, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
+    {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
+    {1, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
+    {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
+    {3, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
+    {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
+    {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
+    {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
+    {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
+    {15, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
+};
+
+typedef struct parse {
+    bf_options *o;
+    bf_error *err;
+    int failed;
+} parse;
+
+static int number(const char *text, double min, double max, const char *option, double *out, parse *p) {
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    if (end == text || *end || !(v >= min && v <= max)) {
+        bf_fail(p->err, "--%s: '%s' is not a number from %g to %g", option, text, min, max);
+        p->failed = 1;
+        return -1;
+    }
+    *out = v;
+    return 0;
+}
+
+static void seed(parse *p, const char *arg) {
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(arg, &end, 0);
+    if (end == arg || *end || errno || *arg == '-') {
+        bf_fail(p->err, "--seed: '%s' is not a number from 0 to 2^64-1", arg);
+        p->failed = 1;
+    }
+    p->o->select.seed = v, p->o->select.have_seed = 1;
+}
+
+static void shard(parse *p, const char *arg) {
+    int i, n, used = 0;
+    if (sscanf(arg, "%d/%d%n", &i, &n, &used) != 2 || arg[used] || n < 1 || i < 1 || i > n || n > 1000000) {
+        bf_fail(p->err, "--shard: '%s' is not I/N with 1 <= I <= N", arg);
+        p->failed = 1;
+        return;
+    }
+    p->o->select.shard = i, p->o->select.shards = n;
+}
+
+static void tier(parse *p, const char *arg) {
+    if (strcmp(arg, "smoke") && strcmp(arg, "quick") && strcmp(arg, "full")) {
+        bf_fail(p->err, "--tier: '%s' is none of smoke, quick, full", arg);
+        p->failed = 1;
+    }
+    p->o->select.tier = arg;
+}
+
+static void append(const char **list, int *count, const char *arg, parse *p) {
+    if (*count < 64)
+        list[(*count)++] = arg;
+    else
+        p->failed = 1, bf_fail(p->err, "command line: more than 64 of these: '%s'", arg);
+}
+
+static error_t on_option(int key, char *arg, struct argp_state *state) {
+    parse *p = state->input;
+    bf_options *o = p->o;
+    bf_selection *s = &o->select;
+    double v = 0;
+    switch (key) {
+    case 'b': s->backends = arg; break;
+    case KEY_REQUIRE: s->require = arg; break;
+    case 'k': s->kernel = arg; break;
+    case 's': append(s->suites, &s->suite_count, arg, p); break;
+    case KEY_TIER: tier(p, arg); break;
+    case KEY_WEIGHTS: s->weights = arg; break;
+    case KEY_TENSOR: s->tensor = arg; break;
+    case KEY_SEED: seed(p, arg); break;
+    case KEY_SHARD: shard(p, arg); break;
+    case KEY_CASES: s->cases = arg; break;
+    case 'j': o->json = arg; break;
+    case KEY_JUNIT: o->junit = arg; break;
+    case KEY_DUMP: o->dump = arg; break;
+    case KEY_TWINS: s->twins = 1; break;
+    case KEY_EXHAUSTIVE: o->exhaustive = 1; break;
+    case KEY_TIMEOUT: number(arg, 0.1, 1e6, "timeout", &o->timeout, p); break;
+    case 'P': number(arg, 1, 1024, "parallel", &v, p), o->parallel = (int)v; break;
+    case KEY_SECONDS: number(arg, 0.001, 1e5, "seconds", &o->seconds, p); break;
+    case KEY_SIZE: number(arg, 0, 1e7, "size", &v, p), o->size = v * 1e6; break;
+    case KEY_THREADS: number(arg, 1, 4096, "threads", &v, p), o->threads = (int)v; break;
+    case 'v': o->verbose = 1; break;
+    case ARGP_KEY_ARG: append(s->words, &s->word_count, arg, p); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *o, bf_error *err) {
+    struct argp_option rows[sizeof table / sizeof *table + 1];
+    memset(rows, 0, sizeof rows);
+    int n = 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].mask & which) rows[n++] = table[i].o;
+    static const char *const docs[] = {
+        [BF_OPT_CHECK] = "Checks kernels against the float64 references, on every device found.\vWithout arguments: all suites. OP names keep only those ops; a word with '=' makes the arguments one case line.\nExit status: 0 all right, 1 a check failed, 2 usage or input, 3 a device that was asked for is missing.",
+        [BF_OPT_BENCH] = "Times kernels beside the memory ceiling measured in the same run; only kernels that passed their check are timed.",
+        [BF_OPT_LIST] = "Lists ops, kernels of each backend, and the cases that match.",
+        [BF_OPT_DEVICES] = "Says which devices were found, which are not used, why, and what mends it.",
+    };
+    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : "", docs[which], NULL, NULL, NULL};
+    *o = (bf_options){.timeout = 120, .seconds = 1, .program = program, .argc = argc, .argv = argv};
+    parse p = {o, err, 0};
+    argp_err_exit_status = BF_EXIT_USAGE;
+    static char name[64];
+    snprintf(name, sizeof name, "blackframe %s", argv[0]);
+    argv[0] = name;
+    error_t rc = argp_parse(&argp, argc, argv, 0, NULL, &p);
+    argv[0] = name + 11;
+    if (rc) return bf_fail(err, "command line: %s", strerror(rc));
+    return p.failed ? -1 : 0;
+}

@@ -1,0 +1,34 @@
+/* options.h: the command line. */
+#ifndef BF_OPTIONS_H
+#define BF_OPTIONS_H
+
+#include "select.h"
+
+typedef struct bf_options {
+    bf_selection select;
+    const char *json, *junit, *dump;
+    double timeout; /* seconds a job */
+    int parallel;   /* children side by side; 0: one a core */
+    int verbose;
+    int exhaustive;
+    double seconds; /* bench: time a kernel may take */
+    double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
+    int threads;    /* bench, cpu: 0 all */
+    const char *program; /* for the lines that reproduce */
+    int argc;
+    char **argv;
+} bf_options;
+
+enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8 };
+
+/* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
+int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
+
+int bf_command_check(bf_options *);
+/* `check --exhaustive`: on the devices found, instead of the cases. */
+int bf_command_exhaustive(bf_options *, const bf_discovery *);
+int bf_command_bench(bf_options *);
+int bf_command_list(bf_options *);
+int bf_command_devices(bf_options *);
+
+#endif

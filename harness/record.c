@@ -1,0 +1,171 @@
+/* record.c: JSON Lines and JUnit. */
+#define _GNU_SOURCE
+#include "record.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../reference/blas.h"
+#include "version.h"
+
+typedef struct sink {
+    char *path, *temporary;
+    FILE *file;
+} sink;
+
+struct bf_record {
+    sink json, junit;
+    char *tests; /* JUnit bodies, written at the end behind the counts */
+    size_t tests_bytes;
+    FILE *tests_stream;
+    long count, failures, skipped;
+};
+
+static int sink_open(sink *s, const char *path, bf_error *err) {
+    if (!path) return 0;
+    s->path = strdup(path);
+    if (!s->path || asprintf(&s->temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
+        return bf_fail(err, "out of memory");
+    s->file = fopen(s->temporary, "we");
+    return s->file ? 0 : bf_fail(err, "%s: cannot write: %s", s->temporary, strerror(errno));
+}
+
+static int sink_close(sink *s, bf_error *err) {
+    int rc = 0;
+    if (s->file) {
+        int bad = ferror(s->file) | (fflush(s->file) != 0);
+        bad |= fclose(s->file) != 0;
+        if (bad || rename(s->temporary, s->path)) {
+            rc = bf_fail(err, "%s: cannot write: %s", s->path, strerror(errno));
+            unlink(s->temporary);
+        }
+    }
+    free(s->path), free(s->temporary);
+    *s = (sink){0};
+    return rc;
+}
+
+bf_record *bf_record_open(const char *json_path, const char *junit_path, bf_error *err) {
+    bf_record *r = calloc(1, sizeof *r);
+    if (!r) return bf_fail(err, "out of memory"), NULL;
+    if (sink_open(&r->json, json_path, err) || sink_open(&r->junit, junit_path, err)) {
+        bf_record_close(r, NULL);
+        return NULL;
+    }
+    if (r->junit.file) r->tests_stream = open_memstream(&r->tests, &r->tests_bytes);
+    return r;
+}
+
+void bf_record_line(bf_record *r, json_t *object) {
+    if (r->json.file && object) {
+        json_dumpf(object, r->json.file, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        fputc('\n', r->json.file);
+        fflush(r->json.file);
+    }
+    json_decref(object);
+}
+
+static void xml_text(FILE *f, const char *s) {
+    for (; *s; s++) switch (*s) {
+        case '&': fputs("&amp;", f); break;
+        case '<': fputs("&lt;", f); break;
+        case '>': fputs("&gt;", f); break;
+        case '"': fputs("&quot;", f); break;
+        default: fputc((unsigned char)*s < 32 && *s != '\n' && *s != '\t' ? '?' : *s, f);
+        }
+}
+
+void bf_record_test(bf_record *r, const char *suite, const char *name, double seconds, int skipped,
+                    const char *failure) {
+    FILE *f = r->tests_stream;
+    if (!f) return;
+    fputs("  <testcase classname=\"", f), xml_text(f, suite);
+    fputs("\" name=\"", f), xml_text(f, name);
+    fprintf(f, "\" time=\"%.6f\"", seconds);
+    r->count++;
+    if (!failure) {
+        fputs("/>\n", f);
+        return;
+    }
+    *(skipped ? &r->skipped : &r->failures) += 1;
+    fprintf(f, "><%s message=\"", skipped ? "skipped" : "failure"), xml_text(f, failure);
+    fputs("\"/></testcase>\n", f);
+}
+
+int bf_record_close(bf_record *r, bf_error *err) {
+    if (!r) return 0;
+    int rc = 0;
+    if (r->tests_stream) {
+        fclose(r->tests_stream);
+        FILE *f = r->junit.file;
+        fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"blackframe\" tests=\"%ld\" failures=\"%ld\" skipped=\"%ld\">\n",
+                r->count, r->failures, r->skipped);
+        fwrite(r->tests, 1, r->tests_bytes, f);
+        fputs("</testsuite>\n", f);
+    }
+    free(r->tests);
+    if (sink_close(&r->json, err)) rc = -1;
+    if (sink_close(&r->junit, err)) rc = -1;
+    free(r);
+    return rc;
+}
+
+json_t *bf_json_real(double v) { return isfinite(v) ? json_real(v) : json_null(); }
+
+static void processor(char *name, size_t room) {
+    char line[512];
+    snprintf(name, room, "unknown");
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+            snprintf(name, room, "%s", strchr(line, ':') + 2);
+            name[strcspn(name, "\n")] = 0;
+            break;
+        }
+    if (f) fclose(f);
+}
+
+json_t *bf_record_run(const char *command, int argc, char **argv) {
+    char when[32], cpu[256];
+    time_t now = time(NULL);
+    struct utsname u;
+    uname(&u);
+    processor(cpu, sizeof cpu);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+    json_t *args = json_array();
+    for (int i = 1; i < argc; i++) json_array_append_new(args, json_string(argv[i]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:i, s:s}", "type", "run", "command", command, "version",
+                     BF_VERSION, "time", when, "arguments", args, "system", u.sysname, "kernel", u.release, "processor",
+                     cpu, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "blas", bf_blas_core());
+}
+
+json_t *bf_record_device(const bf_device *d, int proved) {
+    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:b, s:b}", "type", "device", "backend",
+                     d->backend->name, "index", d->index, "name", d->name, "arch", d->arch, "object", d->object,
+                     "identity", d->identity, "driver", d->driver, "memory", (json_int_t)d->memory, "cache",
+                     (json_int_t)d->cache, "units", d->units, "gpu", d->backend->gpu, "proved", proved);
+}
+
+static json_t *mismatch(const bf_mismatch *m) {
+    char got[20], want[20];
+    snprintf(got, sizeof got, "0x%llx", (unsigned long long)m->got_bits);
+    snprintf(want, sizeof want, "0x%llx", (unsigned long long)m->want_bits);
+    return json_pack("{s:s, s:I, s:s, s:s, s:o, s:o, s:o, s:s}", "tensor", m->tensor ? m->tensor : "", "index",
+                     (json_int_t)m->index, "got_bits", got, "want_bits", want, "got", bf_json_real(m->got), "want",
+                     bf_json_real(m->want), "bound", bf_json_real(m->bound), "why", m->why ? m->why : "");
+}
+
+json_t *bf_record_verdict(const bf_verdict *v) {
+    json_t *first = json_array();
+    for (int i = 0; i < v->count; i++) json_array_append_new(first, mismatch(&v->first[i]));
+    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "status", bf_status_name(v->status),
+                     "worst", bf_json_real(v->worst), "worst_prob", bf_json_real(v->worst_prob), "total_error",
+                     bf_json_real(v->total_error), "outputs", (json_int_t)v->outputs, "mismatched",
+                     (json_int_t)v->mismatched, "nan", (json_int_t)v->nan, "inf", (json_int_t)v->inf, "zero",
+                     (json_int_t)v->zero, "first", first, "note", v->note);
+}
