@@ -1,0 +1,95 @@
+/* simt_math.h: the scalar instructions of the two devices in integer and plain C arithmetic. Pure functions on
+ * bits, valid in C11 and C++, so that tests reach both devices' rules at once.
+ *
+ * NaN of the fp16 conversions: cuda gives 0x7fff for fp32 -> fp16 (PTX ISA, cvt) and, where PTX only promises "a
+ * NaN", 0x7fffffff for fp16 -> fp32; hip keeps sign and payload and sets the quiet bit (RDNA 3.5 ISA, IEEE mode). */
+#ifndef BF_SIMT_MATH_H
+#define BF_SIMT_MATH_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define BF_SIMT_MATH static inline __attribute__((unused))
+
+BF_SIMT_MATH uint32_t bf_simt_f_bits(float f) {
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+BF_SIMT_MATH float bf_simt_bits_f(uint32_t u) {
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+BF_SIMT_MATH int32_t bf_simt_dp4a(int32_t a, int32_t b, int32_t c) {
+    int32_t sum = 0; /* at most 4 * 128 * 128; only the addition of c wraps */
+    for (int i = 0; i < 32; i += 8) sum += (int8_t)((uint32_t)a >> i) * (int8_t)((uint32_t)b >> i);
+    return (int32_t)((uint32_t)c + (uint32_t)sum);
+}
+BF_SIMT_MATH int32_t bf_simt_dp4a_us(uint32_t a, int32_t b, int32_t c) {
+    int32_t sum = 0;
+    for (int i = 0; i < 32; i += 8) sum += (int32_t)(uint8_t)(a >> i) * (int8_t)((uint32_t)b >> i);
+    return (int32_t)((uint32_t)c + (uint32_t)sum);
+}
+
+/* The instruction where the compiler may use it, else libm's fmaf, which is correctly rounded as well. */
+BF_SIMT_MATH float bf_simt_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+/* fp16 bits to fp32 bits of anything but a NaN: exact. */
+BF_SIMT_MATH uint32_t bf_simt_f16_finite(uint32_t h) {
+    uint32_t sign = (h & 0x8000u) << 16, e = h >> 10 & 31u, m = h & 0x3ffu;
+    if (e == 31u) return sign | 0x7f800000u;
+    if (e) return sign | (e + 112u) << 23 | m << 13;
+    if (!m) return sign;
+    uint32_t shift = (uint32_t)__builtin_clz(m) - 21u; /* brings the leading bit of m to bit 10 */
+    return sign | (113u - shift) << 23 | ((m << shift) & 0x3ffu) << 13;
+}
+BF_SIMT_MATH uint32_t bf_simt_f16_to_f32_cuda(uint32_t h) {
+    return (h & 0x7fffu) > 0x7c00u ? 0x7fffffffu : bf_simt_f16_finite(h & 0xffffu);
+}
+BF_SIMT_MATH uint32_t bf_simt_f16_to_f32_hip(uint32_t h) {
+    if ((h & 0x7fffu) > 0x7c00u) return (h & 0x8000u) << 16 | 0x7fc00000u | (h & 0x3ffu) << 13;
+    return bf_simt_f16_finite(h & 0xffffu);
+}
+
+/* fp32 bits to fp16 bits of anything but a NaN, to nearest, ties to even; from 65,520 on infinity. */
+BF_SIMT_MATH uint32_t bf_simt_f32_finite_to_f16(uint32_t u) {
+    uint32_t sign = u >> 16 & 0x8000u, x = u & 0x7fffffffu;
+    if (x >= 0x477ff000u) return sign | 0x7c00u; /* 65,520 */
+    if (x < 0x33000000u) return sign;            /* below 2^-25; 2^-25 itself is a tie and goes to even, 0 */
+    uint32_t e = x >> 23, m, drop;
+    if (e < 113u) { /* fp16 subnormal: units of 2^-24 */
+        m = (x & 0x7fffffu) | 0x800000u;
+        drop = 126u - e;
+    } else {
+        m = x - (112u << 23);
+        drop = 13;
+    }
+    uint32_t kept = m >> drop, rest = m & ((1u << drop) - 1u), half = 1u << (drop - 1u);
+    kept += rest > half || (rest == half && (kept & 1u)); /* a carry moves on into the exponent, as it should */
+    return sign | kept;
+}
+BF_SIMT_MATH uint32_t bf_simt_f32_to_f16_cuda(uint32_t u) {
+    return (u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : bf_simt_f32_finite_to_f16(u);
+}
+BF_SIMT_MATH uint32_t bf_simt_f32_to_f16_hip(uint32_t u) {
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (u >> 16 & 0x8000u) | 0x7e00u | (u >> 13 & 0x3ffu);
+    return bf_simt_f32_finite_to_f16(u);
+}
+
+/* IEEE maxNum and minNum: a NaN operand is ignored, two give both_nan; -0 counts as less than +0. */
+BF_SIMT_MATH float bf_simt_max(float a, float b, uint32_t both_nan) {
+    if (a != a) return b != b ? bf_simt_bits_f(both_nan) : b;
+    if (b != b || a > b) return a;
+    if (b > a) return b;
+    return bf_simt_bits_f(bf_simt_f_bits(a) & bf_simt_f_bits(b));
+}
+BF_SIMT_MATH float bf_simt_min(float a, float b, uint32_t both_nan) {
+    if (a != a) return b != b ? bf_simt_bits_f(both_nan) : b;
+    if (b != b || a < b) return a;
+    if (b < a) return b;
+    return bf_simt_bits_f(bf_simt_f_bits(a) | bf_simt_f_bits(b));
+}
+
+#endif
