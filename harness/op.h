@@ -66,6 +66,8 @@ struct bf_case {
     char *tier;       /* "quick" (default) or "full" */
     const void *real; /* --weights: the Q4_K bytes of the weight tensor, mapped; NULL: filled */
     uint64_t real_bytes;
+    const float *golden; /* --weights: what the file says output `golden_slot` must be, bit for bit (any NaN = any NaN) */
+    int golden_slot;
 };
 
 /* ---- what came out ---- */

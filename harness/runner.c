@@ -227,6 +227,20 @@ static void drop(run *r) {
     }
 }
 
+/* The file's own values, made by another implementation. */
+static void golden(const bf_case *c, const bf_tensor *y, bf_verdict *v) {
+    const uint32_t *got = y->data, *want = (const uint32_t *)(const void *)c->golden;
+    for (uint64_t i = 0; i < y->bytes / 4; i++) {
+        int nan_got = (got[i] & 0x7fffffffu) > 0x7f800000u, nan_want = (want[i] & 0x7fffffffu) > 0x7f800000u;
+        if (got[i] == want[i] || (nan_got && nan_want)) continue;
+        v->mismatched++;
+        note(v, BF_FAIL, "%s[%llu] is 0x%08x, the file's own dequantised value 0x%08x", y->name,
+             (unsigned long long)i, got[i], want[i]);
+        return;
+    }
+    if (v->status == BF_PASS) note(v, BF_PASS, "bit-identical to the file's own dequantised values");
+}
+
 /* The four stations; -1 with err when the device or the host fails on the way. */
 static int stations(run *r, const bf_prepared *pre, const bf_kernel *k, const char *dump, bf_row *row,
                     bf_error *err) {
@@ -237,6 +251,7 @@ static int stations(run *r, const bf_prepared *pre, const bf_kernel *k, const ch
     row->seconds = bf_now() - t0;
     if (fetch(r, 0, err)) return -1;
     pre->c->op->judge(pre->c, k, r->t, pre->expected, v);
+    if (pre->c->golden) golden(pre->c, &r->t[pre->c->golden_slot], v);
     if (dump && bf_dump_case(dump, pre, r->t, r->b->name, k, err)) return -1;
     /* A failed judgement keeps its own words; what follows only adds failures. */
     int worse = surroundings(r, v, err);

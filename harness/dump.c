@@ -1,0 +1,71 @@
+/* dump.c: one directory a run. */
+#include "dump.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "expected.h"
+#include "formats/npy.h"
+
+enum { DUMP_LIMIT = 1 << 20 }; /* bytes of one tensor; what is larger is not a small case */
+
+static const char *npy_type(bf_dtype t) {
+    switch (t) {
+    case BF_F32: return "f4";
+    case BF_F64: return "f8";
+    case BF_F16:
+    case BF_BF16: return "u2";
+    case BF_I8: return "i1";
+    case BF_I32: return "i4";
+    case BF_U32: return "u4";
+    case BF_U64: return "u8";
+    default: return "u1";
+    }
+}
+
+static int write_tensor(const char *dir, const bf_tensor *t, bf_error *err) {
+    char path[4400];
+    int64_t dim[4], bytes = (int64_t)t->bytes;
+    snprintf(path, sizeof path, "%s/%s.npy", dir, t->name);
+    for (int i = 0; i < t->rank; i++) dim[i] = t->dim[i];
+    if (t->type == BF_Q4_K) return npy_write(path, "u1", 1, &bytes, t->data, err);
+    return npy_write(path, npy_type(t->type), t->rank, dim, t->data, err);
+}
+
+static int write_json(const char *dir, const bf_prepared *pre, const bf_tensor out[BF_MAX_TENSORS],
+                      const char *backend, const bf_kernel *k, bf_error *err) {
+    char path[4400];
+    const bf_case *c = pre->c;
+    json_t *tensors = json_object(), *fields = json_object();
+    for (int i = 0; i < BF_MAX_TENSORS; i++)
+        if (out[i].role != BF_UNUSED) json_object_set_new(tensors, out[i].name, json_string(bf_dtype_name(out[i].type)));
+    for (const bf_field *f = c->op->fields; f->key; f++) {
+        json_t *v = f->kind == BF_FIELD_DIM    ? json_integer((json_int_t)c->problem.dim[f->slot])
+                    : f->kind == BF_FIELD_TYPE ? json_string(bf_dtype_name(c->problem.type[f->slot]))
+                    : f->kind == BF_FIELD_CHOICE
+                        ? json_string(f->choices[(int)c->problem.param[f->slot]])
+                        : json_real(c->problem.param[f->slot]);
+        json_object_set_new(fields, f->key, v);
+    }
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "case", c->line, "op", c->op->name, "kernel", k->name,
+                          "backend", backend, "path", k->path ? k->path : "", "tensors", tensors, "fields", fields);
+    snprintf(path, sizeof path, "%s/case.json", dir);
+    int rc = json_dump_file(o, path, JSON_INDENT(1)) ? bf_fail(err, "%s: cannot write: %s", path, strerror(errno)) : 0;
+    json_decref(o);
+    return rc;
+}
+
+int bf_dump_case(const char *dir, const bf_prepared *pre, const bf_tensor out[BF_MAX_TENSORS], const char *backend,
+                 const bf_kernel *k, bf_error *err) {
+    for (int i = 0; i < BF_MAX_TENSORS; i++)
+        if (out[i].role != BF_UNUSED && out[i].bytes > DUMP_LIMIT) return 0;
+    if (mkdir(dir, 0777) && errno != EEXIST) return bf_fail(err, "%s: cannot make: %s", dir, strerror(errno));
+    if (write_json(dir, pre, out, backend, k, err)) return -1;
+    for (int i = 0; i < BF_MAX_TENSORS; i++)
+        if (out[i].role != BF_UNUSED && write_tensor(dir, &out[i], err)) return -1;
+    return bf_expected_dump(pre->c, k, out, pre->expected, dir, err);
+}
