@@ -1,4 +1,13 @@
-# blackframe: `make help` lists the targets. A file dropped into a folder below is found by wildcard;
+#: make               build what the found compilers allow: build/blackframe, build/tests; a line for each backend
+#: make check         unit tests, suites on every backend, twins, numpy references, short fuzz, isa gates
+#: make isa           registers, spills, occupancy, hot loops of the GPU kernels, from the built objects
+#: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
+#: make fuzz          libFuzzer targets: build/asan/fuzz_*
+#: make vendor-check  kernels against the vendors' compilers and headers (ci/setup vendor first)
+#: make clean         remove build/; .toolchain/ stays
+#: V=1 shows commands; REQUIRE=all fails where a backend would be skipped; CUDA_HOW=clang|nvcc, HIP_HOW=clang|hipcc
+
+# A file dropped into a folder below is found by wildcard;
 # kernels/cuda, kernels/hip and kernels/simt bring their own rules.
 #
 #   build/blackframe    the command        build/tests    the unit tests (Criterion)
@@ -72,11 +81,42 @@ $B/obj/objects.c.o: $D/objects.c $B/flags
 
 # Stamps that change only when the text in them does: flags and lists are prerequisites too.
 $B/flags: FORCE
-	@mkdir -p $(@D); echo '$(CC) $(CFLAGS) $(COVER) / $(SIMT_CXX) $(SIMT_FLAGS)' > $@.new; $(update)
+	@mkdir -p $(@D); echo '$(CC) $(CFLAGS) / $(SIMT_CXX) $(SIMT_FLAGS)' > $@.new; $(update)
 $B/link: FORCE
 	@mkdir -p $(@D); echo '$(HOST_O) $(TEST_O) $(LDLIBS)' > $@.new; $(update)
 $D/objects.list: FORCE
 	@mkdir -p $(@D); echo '$(DEVICE_OBJECTS)' > $@.new; $(update)
+
+# libFuzzer targets, linked with what they need of the harness only (make fuzz).
+$B/libharness.a: $(filter-out $(MAIN_O),$(HOST_C:%=$B/obj/%.o)) $B/link
+	$(call say,AR)
+	$Qrm -f $@; ar rc $@ $(filter %.o,$^)
+$B/fuzz_%: harness/tests/fuzz_%.c $B/libharness.a $B/flags
+	$(call say,FUZZ)
+	$Q$(CC) $(CPPFLAGS) $(CFLAGS) -O1 -fsanitize=fuzzer -o $@ $< $B/libharness.a $(LDLIBS)
+FUZZERS := $(FUZZ_C:harness/tests/%.c=$B/%)
+
+# ---- check ----
+# The sanitized build is a second build of the host side in build/asan; GPU objects are shared. Only what reads files is
+# instrumented for the fuzzer's coverage.
+ASAN := B=build/asan CC='$(SAN_CC)' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+$B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
+
+check: all fuzz
+	@B=$B ci/check tests suites twins numpy isa fuzz
+asan:
+	@$(MAKE) --no-print-directory $(ASAN) all
+	@B=build/asan ci/check tests sanitized
+fuzz:
+	@$(if $(SAN_CC),$(MAKE) --no-print-directory $(ASAN) fuzzers,echo 'fuzz: skipped, no clang')
+fuzzers: $(FUZZERS)
+isa: $(DEVICE_OBJECTS)
+	@ci/isa.py
+vendor-check:
+	@ci/vendor-check
+
+help:
+	@sed -n 's/^#: //p' Makefile
 
 objects: $(HOST_O) $(TEST_O) $(FAKES)
 backends:
@@ -85,7 +125,7 @@ backends:
 clean:
 	rm -rf build
 
-.PHONY: all objects backends clean FORCE
+.PHONY: all objects backends check asan fuzz fuzzers isa vendor-check help clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(HOST_O) $(TEST_O)) $(FAKES:.so=.d) $(DEVICE_DEPS)
