@@ -31,7 +31,7 @@ static const struct {
     {11, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
     {1, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
     {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
-    {1, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
+    {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
     {3, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
     {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
