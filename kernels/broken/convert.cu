@@ -23,23 +23,23 @@ static int plan(const bf_problem *p, bf_step *s, bf_step_fn<convert_args> fn) {
     bf_step_set(&s[steps++], fn, launch_blocks(a.n, THREADS, BLOCKS), 1, THREADS, 1, 0, a);
     return steps;
 }
-static bf_kernel twin(const char *name, const char *defect, const char *summary,
+static constexpr bf_kernel twin(const char *name, const char *defect, const char *summary,
                       int (*planned)(const bf_problem *, bf_step *)) {
     return {.op = "convert", .name = name, .file = "broken_convert", .target = BF_STEP_TARGET, .role = BF_TWIN,
             .twin = defect, .summary = summary, .accepts = convert_accepts, .plan = planned};
 }
 #define PLAN(symbol) [](const bf_problem *p, bf_step *s) { return plan(p, s, BF_STEP_FN(symbol)); }
 
-static const bf_kernel trunc = twin("convert_twin_trunc", "trunc", "truncates where it should round",
+static constexpr bf_kernel trunc = twin("convert_twin_trunc", "trunc", "truncates where it should round",
                                     PLAN(convert_twin_trunc));
 BF_REGISTER(trunc);
-static const bf_kernel half_away = twin("convert_twin_half-away", "half-away", "ties go away from zero",
+static constexpr bf_kernel half_away = twin("convert_twin_half-away", "half-away", "ties go away from zero",
                                         PLAN(convert_twin_half_away));
 BF_REGISTER(half_away);
-static const bf_kernel flush = twin("convert_twin_flush-subnormal", "flush-subnormal",
+static constexpr bf_kernel flush = twin("convert_twin_flush-subnormal", "flush-subnormal",
                                     "subnormal inputs and results become zero", PLAN(convert_twin_flush_subnormal));
 BF_REGISTER(flush);
-static const bf_kernel nan_to_inf = twin("convert_twin_nan-to-inf", "nan-to-inf",
+static constexpr bf_kernel nan_to_inf = twin("convert_twin_nan-to-inf", "nan-to-inf",
                                          "a NaN with only low payload bits becomes an infinity",
                                          PLAN(convert_twin_nan_to_inf));
 BF_REGISTER(nan_to_inf);

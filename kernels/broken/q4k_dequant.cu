@@ -16,23 +16,23 @@ static int plan(const bf_problem *p, bf_step *s, bf_step_fn<dequant_args> fn) {
     bf_step_set(&s[0], fn, launch_blocks(a.n, THREADS, BLOCKS), 1, THREADS, 1, 0, a);
     return 1;
 }
-static bf_kernel twin(const char *name, const char *defect, const char *summary, int (*accepts)(const bf_problem *),
+static constexpr bf_kernel twin(const char *name, const char *defect, const char *summary, int (*accepts)(const bf_problem *),
                       int (*planned)(const bf_problem *, bf_step *)) {
     return {.op = "q4k_dequant", .name = name, .file = "broken_q4k_dequant", .target = BF_STEP_TARGET, .role = BF_TWIN,
             .twin = defect, .summary = summary, .accepts = accepts, .plan = planned};
 }
 #define PLAN(symbol) [](const bf_problem *p, bf_step *s) { return plan(p, s, BF_STEP_FN(symbol)); }
 
-static const bf_kernel dsc = twin("q4k_dequant_twin_dsc-fp16", "dsc-fp16", "d*sc rounded to fp16", dequant_accepts,
+static constexpr bf_kernel dsc = twin("q4k_dequant_twin_dsc-fp16", "dsc-fp16", "d*sc rounded to fp16", dequant_accepts,
                                   PLAN(q4k_dequant_twin_dsc_fp16));
 BF_REGISTER(dsc);
-static const bf_kernel swap = twin("q4k_dequant_twin_swap-nibbles", "swap-nibbles", "low and high nibble exchanged",
+static constexpr bf_kernel swap = twin("q4k_dequant_twin_swap-nibbles", "swap-nibbles", "low and high nibble exchanged",
                                    dequant_accepts, PLAN(q4k_dequant_twin_swap_nibbles));
 BF_REGISTER(swap);
-static const bf_kernel trunc = twin("q4k_dequant_twin_trunc-bf16", "trunc-bf16", "truncates to the 16-bit types",
+static constexpr bf_kernel trunc = twin("q4k_dequant_twin_trunc-bf16", "trunc-bf16", "truncates to the 16-bit types",
                                     accepts_16bit, PLAN(q4k_dequant_twin_trunc_bf16));
 BF_REGISTER(trunc);
-static const bf_kernel drop_min = twin("q4k_dequant_twin_drop-min", "drop-min", "forgets the minimum",
+static constexpr bf_kernel drop_min = twin("q4k_dequant_twin_drop-min", "drop-min", "forgets the minimum",
                                        dequant_accepts, PLAN(q4k_dequant_twin_drop_min));
 BF_REGISTER(drop_min);
 #endif

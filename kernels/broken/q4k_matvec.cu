@@ -37,19 +37,19 @@ static int plan_int8(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> qu
     return 2;
 }
 typedef int plan_fn(const bf_problem *, bf_step *);
-static bf_kernel twin(const char *path, const char *name, const char *defect, const char *summary, plan_fn *plan) {
+static constexpr bf_kernel twin(const char *path, const char *name, const char *defect, const char *summary, plan_fn *plan) {
     return {.op = "q4k_matvec", .name = name, .file = "broken_q4k_matvec", .target = BF_STEP_TARGET, .role = BF_TWIN,
             .path = path, .twin = defect, .summary = summary, .accepts = matvec_accepts,
             .chain = path[0] == 'f' ? matvec_fp32_naive_chain : matvec_int8_naive_chain, .plan = plan};
 }
 
 #define FP32_TWIN(id, defect, summary)                                                                        \
-    static const bf_kernel fp32_##id = twin(                                                                  \
+    static constexpr bf_kernel fp32_##id = twin(                                                                  \
         "fp32", "q4k_matvec_twin_" defect, defect, summary,                                                   \
         [](const bf_problem *p, bf_step *s) { return plan_fp32(p, s, BF_STEP_FN(matvec_twin_##id)); });       \
     BF_REGISTER(fp32_##id)
 #define INT8_TWIN(id, defect, quantise, product, summary)                                                     \
-    static const bf_kernel int8_##id =                                                                        \
+    static constexpr bf_kernel int8_##id =                                                                        \
         twin("int8", "q4k_matvec_int8_twin_" defect, defect, summary, [](const bf_problem *p, bf_step *s) {   \
             return plan_int8(p, s, BF_STEP_FN(quantise), BF_STEP_FN(product));                                \
         });                                                                                                   \

@@ -2,6 +2,8 @@
 #ifndef BF_CUDA_LAUNCH_H
 #define BF_CUDA_LAUNCH_H
 
+#include "../common/device.h"
+
 #if BF_HOST
 /* Blocks for n items of work, `each` a block: at least one (a launch of none is an error), and for kernels with a
  * grid-stride loop at most `most`. */
