@@ -1,0 +1,41 @@
+/* common.c: see ops.h. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "../../reference/number.h"
+#include "../expected.h"
+#include "ops.h"
+
+int bf_op_tensor(bf_tensor *t, const char *name, bf_tensor_role role, bf_dtype type, int64_t rows, int64_t columns,
+                 bf_error *err) {
+    int64_t n;
+    if (rows < 0 || columns < 0 || __builtin_mul_overflow(rows, columns, &n) || n > INT64_C(1) << 50)
+        return bf_fail(err, "tensor %s: %lld x %lld elements are too many", name, (long long)rows, (long long)columns);
+    *t = (bf_tensor){.name = name, .role = role, .type = type, .rank = rows == 1 ? 1 : 2, .dim = {rows, columns}};
+    if (rows == 1) t->dim[0] = columns, t->dim[1] = 0;
+    t->bytes = bf_dtype_bytes(type, n);
+    return 0;
+}
+
+double bf_gamma(double n) { return n * BF_REF_U32 / (1 - n * BF_REF_U32); }
+
+double bf_gamma_prob(double n) {
+    double u = BF_REF_U32, p = expm1(8 * sqrt(n) * u + n * u * u / (1 - u)), g = bf_gamma(n);
+    return p < g ? p : g;
+}
+
+int bf_op_dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
+               bf_dump *d, bf_error *err) {
+    *d = (bf_dump){0};
+    if (!e->dump || t[slot].role != BF_OUTPUT) return 1;
+    d->count = 1;
+    for (int i = 0; i < t[slot].rank; i++) d->count *= t[slot].dim[i];
+    d->ref = calloc((size_t)d->count + 1, sizeof *d->ref), d->bound = calloc((size_t)d->count + 1, sizeof *d->bound);
+    int rc = d->ref && d->bound ? e->dump(c, k, t, e, slot, d->ref, d->bound)
+                                : bf_fail(err, "no memory to dump %s", t[slot].name);
+    if (rc) {
+        free(d->ref), free(d->bound);
+        *d = (bf_dump){0};
+    }
+    return rc;
+}
