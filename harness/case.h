@@ -5,7 +5,7 @@
  *
  * The first word is the op; then key=value in any order, each key once. Values separated by commas multiply
  * out. Keys of every case: fill (default "gauss"), seed (default 1), witness, expect, kernel, tier; the rest are
- * the op's fields. A line is at most 4,096 bytes, a file 16 MiB, an expansion 100,000 cases. */
+ * the op's fields. A line is at most 4,096 bytes, a file 16 MiB, an expansion and a file 100,000 cases. */
 #ifndef BF_CASE_H
 #define BF_CASE_H
 
