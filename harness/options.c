@@ -12,7 +12,7 @@
 const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
-       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS };
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST };
 
 static const struct {
     int mask;
@@ -37,6 +37,8 @@ static const struct {
     {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
     {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
     {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
+    {2, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too", 0}},
+    {3, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
     {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
     {15, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
 };
@@ -122,6 +124,8 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_SECONDS: number(arg, 0.001, 1e5, "seconds", &o->seconds, p); break;
     case KEY_SIZE: number(arg, 0, 1e7, "size", &v, p), o->size = v * 1e6; break;
     case KEY_THREADS: number(arg, 1, 4096, "threads", &v, p), o->threads = (int)v; break;
+    case KEY_NAIVE: s->tuned = 0; break;
+    case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;
     case ARGP_KEY_ARG: append(s->words, &s->word_count, arg, p); break;
     default: return ARGP_ERR_UNKNOWN;
@@ -143,6 +147,7 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
     };
     struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : "", docs[which], NULL, NULL, NULL};
     *o = (bf_options){.timeout = 120, .seconds = 1, .program = program, .argc = argc, .argv = argv};
+    o->select.tuned = which == BF_OPT_BENCH;
     parse p = {o, err, 0};
     argp_err_exit_status = BF_EXIT_USAGE;
     static char name[64];

@@ -280,10 +280,21 @@ static int kernel_runs(const bf_selection *s, const bf_case *c, const bf_kernel 
         if (k->role != BF_TWIN || !c->witness || strcmp(c->witness, k->twin)) return 0;
     } else if (k->role == BF_TWIN)
         return 0;
+    if (s->tuned && k->role == BF_NAIVE) return 0;
     if (s->kernel && fnmatch(s->kernel, k->name, 0)) return 0;
     if (c->kernel && fnmatch(c->kernel, k->name, 0)) return 0;
     if (k->available && !k->available()) return 0;
     return k->accepts(&c->problem);
+}
+
+/* Another kernel of the same path that runs here and is meant to be preferred. */
+static int outranked(const bf_selection *s, const bf_case *c, const bf_kernel *k, const bf_device *d) {
+    for (size_t i = 0; i < bf_kernel_count(); i++) {
+        const bf_kernel *other = bf_kernel_at(i);
+        if (other == k || other->rank <= k->rank || strcmp(other->path ? other->path : "", k->path ? k->path : "")) continue;
+        if (kernel_runs(s, c, other, d)) return 1;
+    }
+    return 0;
 }
 
 int bf_select_jobs(const bf_selection *s, const bf_case_list *cases, const bf_device *d, bf_job_list *jobs,
@@ -291,6 +302,7 @@ int bf_select_jobs(const bf_selection *s, const bf_case_list *cases, const bf_de
     for (size_t i = 0; i < cases->count; i++)
         for (size_t k = 0; k < bf_kernel_count(); k++) {
             if (!kernel_runs(s, &cases->item[i], bf_kernel_at(k), d)) continue;
+            if (s->best && outranked(s, &cases->item[i], bf_kernel_at(k), d)) continue;
             if (jobs->count == jobs->room) {
                 size_t room = jobs->room ? 2 * jobs->room : 256;
                 bf_job *more = realloc(jobs->item, room * sizeof *more);

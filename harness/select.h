@@ -21,6 +21,8 @@ typedef struct bf_selection {
     uint64_t seed;        /* overrides the cases' own when have_seed */
     int have_seed;
     int shard, shards; /* i of n, 1-based; 0: all */
+    int tuned;         /* 1: no naive kernels */
+    int best;          /* 1: only the highest rank of each path that accepts */
     int twins;         /* 1: the twins and their witnesses instead of the sound kernels */
 } bf_selection;
 
