@@ -46,7 +46,7 @@ include kernels/cuda/rules.mk kernels/hip/rules.mk kernels/simt/rules.mk
 HOST_O := $(HOST_C:%=$B/obj/%.o) $(CPU_C:%=$B/obj/%.o) $(SIMT_O) $B/obj/objects.c.o
 MAIN_O := $B/obj/harness/main.c.o
 LIB_O  := $(filter-out $(MAIN_O),$(HOST_O))
-TEST_O := $(TEST_C:%=$B/obj/%.o)
+TEST_O := $(TEST_C:%=$B/obj/%.o) $(SIMT_TEST_O)
 FAKES  := $(FAKE_C:harness/tests/%.c=$B/%.so)
 
 # ---- host ----

@@ -1,7 +1,9 @@
 # The GPU kernels' own sources compiled as host C++ over kernels/simt; their descriptors come from here too, so this
 # is built even where no GPU compiler was found.
-SIMT_O := $(patsubst %,$B/obj/%.o,$(wildcard kernels/simt/*.cc kernels/cuda/*.cu kernels/hip/*.hip \
-                                              kernels/broken/*.cu kernels/broken/*.hip))
+# The runtime's self-test kernels go into build/tests only.
+SIMT_O := $(patsubst %,$B/obj/%.o,$(filter-out %selftest.cc,$(wildcard kernels/simt/*.cc)) \
+            $(wildcard kernels/cuda/*.cu kernels/hip/*.hip kernels/broken/*.cu kernels/broken/*.hip))
+SIMT_TEST_O := $B/obj/kernels/simt/selftest.cc.o
 SIMT_FLAGS := -std=c++20 -g -O2 -Wall -Wextra -pthread $(FP) -DBF_SIMT $(SANITIZE)
 
 define compile_simt
