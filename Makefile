@@ -30,8 +30,8 @@ SANITIZE ?=
 # Never fast-math, never contraction: what is written is what is computed.
 FP       := -ffp-contract=off
 CFLAGS   := -std=gnu11 -g -Wall -Wextra -pthread $(FP) $(SANITIZE)
-LDLIBS   := -lopenblas -ljansson -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
-CPPFLAGS := -MMD -MP
+LDLIBS   := $(ROOT_LDFLAGS) -lopenblas -ljansson -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
+CPPFLAGS := -MMD -MP $(ROOT_CPPFLAGS)
 
 HOST_C := $(wildcard reference/*.c harness/*.c $(filter-out harness/tests/%,$(wildcard harness/*/*.c)))
 CPU_C  := $(wildcard kernels/cpu/*.c kernels/broken/*.c)

@@ -15,7 +15,7 @@ PTX_nvcc  := $(NVCC) -arch=compute_61 -O3 -std=c++17 -fmad=false -ptx
 define compile_ptx
 	$(call say,PTX)
 	@mkdir -p $(@D)
-	$Q$(PTX_$(CUDA_HOW)) -MMD -MF $(@:.ptx=.d) -o $@ $<
+	$Q$(PTX_$(CUDA_HOW)) -MMD -MP -MF $(@:.ptx=.d) -o $@ $<
 endef
 $D/cuda/compute_61/broken_%.ptx: kernels/broken/%.cu $D/cuda.flags
 	$(compile_ptx)

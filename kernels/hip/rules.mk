@@ -18,11 +18,11 @@ define hsaco_rules
 $D/hip/$1/broken_%.hsaco: kernels/broken/%.hip $D/hip.flags
 	$$(call say,HSACO)
 	@mkdir -p $$(@D)
-	$$Q$$(HSACO_$$(HIP_HOW)) --offload-arch=$1 -MMD -MF $$(@:.hsaco=.d) -MT $$@ -o $$@ $$<
+	$$Q$$(HSACO_$$(HIP_HOW)) --offload-arch=$1 -MMD -MP -MF $$(@:.hsaco=.d) -MT $$@ -o $$@ $$<
 $D/hip/$1/%.hsaco: kernels/hip/%.hip $D/hip.flags
 	$$(call say,HSACO)
 	@mkdir -p $$(@D)
-	$$Q$$(HSACO_$$(HIP_HOW)) --offload-arch=$1 -MMD -MF $$(@:.hsaco=.d) -MT $$@ -o $$@ $$<
+	$$Q$$(HSACO_$$(HIP_HOW)) --offload-arch=$1 -MMD -MP -MF $$(@:.hsaco=.d) -MT $$@ -o $$@ $$<
 endef
 $(foreach a,$(HIP_ARCHS),$(eval $(call hsaco_rules,$a)))
 $D/hip.flags: FORCE
