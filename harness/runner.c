@@ -21,6 +21,11 @@
 
 enum { GUARD_BYTE = 0xa5 };
 
+const char *bf_status_name(bf_status s) {
+    static const char *const name[] = {"PASS", "FAIL", "MISTRUSTED", "SKIP", "CRASH", "HANG", "ERROR"};
+    return s <= BF_ERROR ? name[s] : "ERROR";
+}
+
 int bf_prepare(const bf_case *c, int want_reference, bf_prepared *p, bf_error *err) {
     memset(p, 0, sizeof *p);
     p->c = c;

@@ -1,0 +1,36 @@
+#!/bin/bash
+# What `make report` does: devices, check, twins and bench on everything found, then the report. Records go to build/records,
+# the report to reports/latest (or the directory given). Ends with the status of the worst step; the report is written all the same.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-reports/latest}
+bf=${BLACKFRAME:-build/blackframe}
+weights=${WEIGHTS:-cases/golden/q4k_golden.gguf}
+records=build/records
+mkdir -p "$records"
+rm -f "$records"/*.jsonl
+status=0 step=0 started=$SECONDS
+run() { # run NAME COMMAND...: one record
+    local name=$1
+    shift
+    step=$((step + 1))
+    printf '[%d/6 %4d s] %s\n' "$step" "$((SECONDS - started))" "$name" >&2
+    "$@" --json "$records/$step-${name%% *}.jsonl" >"$records/$step-${name%% *}.log" 2>"$records/$step-${name%% *}.err"
+    local rc=$?
+    if [ $rc != 0 ]; then
+        printf '      exit status %d: %s\n' "$rc" "$(tail -n 1 "$records/$step-${name%% *}.err" "$records/$step-${name%% *}.log" | tail -n 1)" >&2
+        [ $rc -gt $status ] && status=$rc
+    fi
+}
+run "devices" "$bf" devices
+run "check of all suites" "$bf" check
+run "twins: kernels broken on purpose" "$bf" check --twins
+run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
+run "bench of the suite cases/bench" "$bf" bench --size "${BENCH_MB:-1100}" --seconds "${BENCH_SECONDS:-2}"
+run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1
+printf '[report %4d s] writing %s\n' "$((SECONDS - started))" "$out" >&2
+python3=/usr/bin/python3
+[ -x $python3 ] || python3=python3
+"$python3" reports/report.py --out "$out" "$records"/*.jsonl || status=1
+printf 'done in %d s\n' "$((SECONDS - started))" >&2
+exit $status
