@@ -30,10 +30,10 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
     (void)path;
     for (int i = 0; i < BF_MAX_TENSORS; i++) t[i] = (bf_tensor){0};
     int64_t n = p->dim[CONVERT_N];
-    return bf_op_tensor(&t[CONVERT_X], "x", BF_INPUT, p->type[CONVERT_X], 1, n, err) ||
-                   bf_op_tensor(&t[CONVERT_Y], "y", BF_OUTPUT, p->type[CONVERT_Y], 1, n, err) ||
+    return bf_op_tensor(&t[CONVERT_X], "x", BF_INPUT, p->type[CONVERT_X], 0, n, err) ||
+                   bf_op_tensor(&t[CONVERT_Y], "y", BF_OUTPUT, p->type[CONVERT_Y], 0, n, err) ||
                    (p->param[CONVERT_COUNT] != 0 &&
-                    bf_op_tensor(&t[CONVERT_C], "c", BF_OUTPUT, BF_U64, 1, CONVERT_COUNTS, err))
+                    bf_op_tensor(&t[CONVERT_C], "c", BF_OUTPUT, BF_U64, 0, CONVERT_COUNTS, err))
                ? -1
                : 0;
 }

@@ -29,10 +29,10 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
     for (int i = 0; i < BF_MAX_TENSORS; i++) t[i] = (bf_tensor){0};
     int64_t n = p->dim[STREAM_N];
     int mode = mode_of(p), rc = 0;
-    if (mode != STREAM_WRITE) rc |= bf_op_tensor(&t[STREAM_X], "x", BF_INPUT, BF_F32, 1, n, err);
-    if (mode == STREAM_TRIAD) rc |= bf_op_tensor(&t[STREAM_Z], "z", BF_INPUT, BF_F32, 1, n, err);
-    if (mode != STREAM_READ) rc |= bf_op_tensor(&t[STREAM_Y], "y", BF_OUTPUT, BF_F32, 1, n, err);
-    else rc |= bf_op_tensor(&t[STREAM_C], "c", BF_OUTPUT, BF_U32, 1, 1, err);
+    if (mode != STREAM_WRITE) rc |= bf_op_tensor(&t[STREAM_X], "x", BF_INPUT, BF_F32, 0, n, err);
+    if (mode == STREAM_TRIAD) rc |= bf_op_tensor(&t[STREAM_Z], "z", BF_INPUT, BF_F32, 0, n, err);
+    if (mode != STREAM_READ) rc |= bf_op_tensor(&t[STREAM_Y], "y", BF_OUTPUT, BF_F32, 0, n, err);
+    else rc |= bf_op_tensor(&t[STREAM_C], "c", BF_OUTPUT, BF_U32, 0, 1, err);
     return rc ? -1 : 0;
 }
 

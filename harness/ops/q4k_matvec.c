@@ -1,0 +1,340 @@
+/* q4k_matvec: y = W x for 1..8 columns (contract: kernels/common/q4k_matvec.h).
+ *
+ * Notation: u = 2^-24, gamma(n) = n u / (1 - n u); a product of n factors (1 + delta) with |delta| <= u is 1 + theta with
+ * |theta| <= gamma(n) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
+ *
+ * Path fp32. Two forms are sound and have one bound.
+ *   Weights first:  w = fl(d*sc*q - dmin*m): both products are exact in fp32 (21 and 17 significand bits), one rounding; the
+ *     product with x one more (none with fused multiply-add).
+ *   Factored: in each sub-block  d*sc * S1 - dmin*m * S2,  S1 = sum(q x), S2 = sum(x):  the products q x round once, d*sc*S1 and
+ *     dmin*m*S2 once, their difference once.
+ * So every term of either form carries at most 3 roundings of its own, and one for each addition between it and the output.
+ * With `chain` the longest such path of additions,
+ *     |y - y_ref| <= gamma(chain + 3) M,    M = sum over k of (|d*sc*q| + |dmin*m|) |x|,
+ * where |w| alone would not do: the factored form rounds both parts before they cancel.
+ *   chain: what the kernel declares, never more than K + 8 (one sequential sum over all weights and a last reduction), and
+ *   never more than 2 z, z the non-zero values of the column: adding an exact zero rounds nothing, and a non-zero x brings at
+ *   most two addends (of S1 and of S2). Sparse columns therefore have bounds of a few u, and reveal rounded operands.
+ *   Underflow: sums of multiples of 2^-149 are exact; d*sc, dmin*m, w are multiples of 2^-24 and q an integer. Inexact
+ *   underflow is left for at most one product a weight (w x) or two a sub-block: each off by at most 2^-150, together below
+ *   eta = K 2^-149.
+ *   The reference's own dgemm adds K 2^-53 M, the last term of the bound.
+ *
+ * Path int8, judged twice.
+ *   (a) The quantiser's outputs, for each block of 32 values (XQ, XD, XS):
+ *     d: amax is exact, one division: within 1 ulp of amax/127 (multiplying by fl(1/127) is within 1 ulp too: 127's reciprocal
+ *       happens to round with an error of u/16).
+ *     q: |x - d q| <= d/2 + 4 u |x|. Rounding x/d exactly gives d/2. fl(x/d) is off by u|x/d|; multiplied with a reciprocal of d,
+ *       or with 127/amax in place of it, by at most 3 u |x/d| to first order; 4 u covers the higher orders. So a tie goes
+ *       either way, and nothing else does. |q| <= 127.
+ *     s: the exact sum of the 32 q. Blocks with amax < 2^-100: d, q, s zero. Blocks with NaN or infinity: d NaN, q = s = 0.
+ *   (b) The product, against float64 on those q, d: the integer sums are exact, d*sc and dmin*m too. Each part of a block rounds
+ *     once when it is scaled, once in the difference, once when multiplied by d: 3, as above;
+ *     chain <= 2 (K/32) + 16 (blocks one after another, both parts apart at worst), and <= 2 z + 5, z the blocks that are not
+ *     all zero (5: the lanes among which a block's sum may be split, at most 32). M is taken with |d q| for |x|.
+ *   The distance to y of the unquantised x is reported as total_error and never judged.
+ *
+ * Class first: a row with a non-finite d or dmin or a column with a non-finite x gives NaN or an infinity (not promised which).
+ * Every other output is finite, unless its sum may leave fp32: M (1 + gamma) >= FLT_MAX, or on the fp32 path 15 sum|x| of a
+ * sub-block >= FLT_MAX (the factored form's S1). There anything goes.
+ *
+ * Integer fill: all partial sums are integers below 2^24 times one unit; then the bound is 0.
+ * The probabilistic bound has gamma_prob in place of gamma; witness cases are judged by it, for worst-case bounds on
+ * Gaussian data are wide enough to hide a dropped block. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../kernels/common/q4k_matvec.h"
+#include "../../reference/number.h"
+#include "../../reference/q4k_matvec.h"
+#include "../compare.h"
+#include "../expected.h"
+#include "../fill.h"
+#include "ops.h"
+
+enum { POW2 /* param: x times 2^pow2 */, BLOCK = Q4K_MATVEC_QBLOCK, OWN_ROUNDINGS = 3 };
+
+static const bf_field fields[] = {
+    {"m", BF_FIELD_DIM, Q4K_MATVEC_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows of W"},
+    {"k", BF_FIELD_DIM, Q4K_MATVEC_K, NULL, 256, INT64_C(1) << 20, 256, 0, NULL, "columns of W, length of the sums"},
+    {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, Q4K_MATVEC_MAX_N, 1, 0, NULL, "columns of x"},
+    {"x", BF_FIELD_TYPE, Q4K_MATVEC_X, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,
+     "type of x"},
+    {"pow2", BF_FIELD_PARAM, POW2, "0", 0, 0, 0, 0, NULL, "x is multiplied by 2^pow2"},
+    {0}};
+static const char *const paths[] = {"fp32", "int8", NULL};
+
+typedef struct matvec_expected {
+    bf_expected base;
+    double *x;             /* [n][k], non-finite columns zeroed */
+    double *y, *magnitude; /* [n][m], fp32 path */
+    double *inner;         /* [n]: the largest 15 sum|x| of a sub-block */
+    int64_t *nonzero;      /* [n]: values of x that are not zero */
+    unsigned char *bad_row, *bad_column;
+} matvec_expected;
+
+/* One output column's judgement. */
+typedef struct sums {
+    const double *y, *magnitude; /* [m] */
+    double chain, inner;
+} sums;
+
+static int is_int8(const bf_kernel *k) { return k->path && !strcmp(k->path, "int8"); }
+
+static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
+    for (int i = 0; i < BF_MAX_TENSORS; i++) t[i] = (bf_tensor){0};
+    int64_t m = p->dim[Q4K_MATVEC_M], k = p->dim[Q4K_MATVEC_K], n = p->dim[Q4K_MATVEC_N];
+    if (bf_op_tensor(&t[Q4K_MATVEC_W], "w", BF_INPUT, BF_Q4_K, m, k, err) ||
+        bf_op_tensor(&t[Q4K_MATVEC_X], "x", BF_INPUT, p->type[Q4K_MATVEC_X], n, k, err) ||
+        bf_op_tensor(&t[Q4K_MATVEC_Y], "y", BF_OUTPUT, BF_F32, n, m, err))
+        return -1;
+    if (path && strcmp(path, "int8")) return 0;
+    return bf_op_tensor(&t[Q4K_MATVEC_XQ], "xq", BF_OUTPUT, BF_I8, n, k, err) ||
+                   bf_op_tensor(&t[Q4K_MATVEC_XD], "xd", BF_OUTPUT, BF_F32, n, k / BLOCK, err) ||
+                   bf_op_tensor(&t[Q4K_MATVEC_XS], "xs", BF_OUTPUT, BF_I32, n, k / BLOCK, err)
+               ? -1
+               : 0;
+}
+
+static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
+    const bf_problem *p = &c->problem;
+    double pow2 = p->param[POW2];
+    if (!(fabs(pow2) <= 300) || pow2 != floor(pow2))
+        return bf_fail(err, "q4k_matvec: pow2=%g must be an integer from -300 to 300", pow2);
+    if (bf_op_fill_q4_k(c, &t[Q4K_MATVEC_W], err)) return -1;
+    bf_fill_values((bf_fill)bf_fill_parse(c->fill), c->seed, 1, t[Q4K_MATVEC_X].type, p->dim[Q4K_MATVEC_N],
+                   p->dim[Q4K_MATVEC_K], (int)pow2, t[Q4K_MATVEC_X].data);
+    return 0;
+}
+
+/* ---- reference ---- */
+
+static void release(bf_expected *base) {
+    matvec_expected *e = (matvec_expected *)base;
+    if (!e) return;
+    free(e->x), free(e->y), free(e->magnitude), free(e->inner), free(e->nonzero), free(e->bad_row), free(e->bad_column);
+    free(e);
+}
+
+/* x in double; per column: is it finite, how many values are not zero, the largest inner sum. */
+static void widen(const bf_tensor *x, int64_t k, int64_t n, matvec_expected *e) {
+    for (int64_t c = 0; c < n; c++) {
+        double *out = e->x + c * k, block = 0;
+        for (int64_t i = 0; i < k; i++) {
+            out[i] = bf_ref_at(x->type, x->data, c * k + i);
+            if (!isfinite(out[i])) e->bad_column[c] = 1;
+            e->nonzero[c] += out[i] != 0;
+            block = (i % BLOCK ? block : 0) + 15 * fabs(out[i]);
+            if (block > e->inner[c]) e->inner[c] = block;
+        }
+        if (e->bad_column[c]) memset(out, 0, sizeof *out * (size_t)k);
+    }
+}
+
+static int dump(const bf_case *, const bf_kernel *, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *, int slot,
+                double *ref, double *bound);
+
+static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
+    size_t m = (size_t)c->problem.dim[Q4K_MATVEC_M], k = (size_t)c->problem.dim[Q4K_MATVEC_K],
+           n = (size_t)c->problem.dim[Q4K_MATVEC_N];
+    matvec_expected *e = calloc(1, sizeof *e);
+    if (e) {
+        e->base.dump = dump;
+        e->x = malloc(n * k * sizeof *e->x), e->y = malloc(n * m * sizeof *e->y);
+        e->magnitude = malloc(n * m * sizeof *e->magnitude), e->inner = calloc(n, sizeof *e->inner);
+        e->nonzero = calloc(n, sizeof *e->nonzero), e->bad_row = calloc(m, 1), e->bad_column = calloc(n, 1);
+    }
+    if (!e || !e->x || !e->y || !e->magnitude || !e->inner || !e->nonzero || !e->bad_row || !e->bad_column) {
+        bf_fail(err, "q4k_matvec: no memory for the reference");
+        release((bf_expected *)e);
+        return NULL;
+    }
+    widen(&t[Q4K_MATVEC_X], (int64_t)k, (int64_t)n, e);
+    if (bf_ref_q4k_matvec(t[Q4K_MATVEC_W].data, (int64_t)m, (int64_t)k, e->x, (int64_t)n, e->y, e->magnitude, e->bad_row, err)) {
+        release((bf_expected *)e);
+        return NULL;
+    }
+    return &e->base;
+}
+
+/* ---- judgement ---- */
+
+static double chain_of(const bf_case *c, const bf_kernel *k, int64_t nonzero, int int8) {
+    int64_t cap = int8 ? c->problem.dim[Q4K_MATVEC_K] / BLOCK * 2 + 16 : c->problem.dim[Q4K_MATVEC_K] + 8;
+    int64_t declared = k->chain ? k->chain(&c->problem) : cap;
+    int64_t few = 2 * nonzero + (int8 ? 5 : 0);
+    if (declared < 0 || declared > cap) declared = cap;
+    return (double)(declared < few ? declared : few);
+}
+
+/* 1 when every partial sum of output (r, col) is an integer below 2^24 times its unit. */
+static int exact(const bf_case *c, int64_t r, int64_t col, double magnitude) {
+    if (c->real || bf_fill_parse(c->fill) != BF_FILL_INTEGER) return 0;
+    int unit = bf_fill_integer_exponent(c->seed, 0, r) + bf_fill_integer_exponent(c->seed, 1, col) +
+               (int)c->problem.param[POW2];
+    return unit > -120 && magnitude < ldexp(1, unit + 24);
+}
+
+static bf_want want(const bf_case *c, const matvec_expected *e, const sums *s, int64_t r, int64_t col) {
+    int64_t k = c->problem.dim[Q4K_MATVEC_K];
+    double magnitude = s->magnitude[r];
+    bf_want w = {.value = s->y[r], .allow = BF_ALLOW_FINITE};
+    if (e->bad_row[r] || e->bad_column[col]) return (bf_want){.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
+    if (exact(c, r, col, magnitude)) return w;
+    double rest = (double)k * BF_REF_U64 * magnitude + (double)k * 0x1p-149;
+    w.bound = bf_gamma(s->chain + OWN_ROUNDINGS) * magnitude + rest;
+    w.prob = bf_gamma_prob(s->chain + OWN_ROUNDINGS) * magnitude + rest;
+    double top = bf_ref_largest(BF_F32);
+    if (!(magnitude + w.bound < top) || !(s->inner < top)) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
+    if (c->witness && w.prob < w.bound) w.bound = w.prob;
+    return w;
+}
+
+/* (a): block b of all columns. */
+static void judge_block(const bf_tensor t[BF_MAX_TENSORS], const double x[BLOCK], int64_t b, bf_verdict *v) {
+    const bf_tensor *xq = &t[Q4K_MATVEC_XQ], *xd = &t[Q4K_MATVEC_XD], *xs = &t[Q4K_MATVEC_XS];
+    double amax = 0, d = bf_element_value(xd, b);
+    int finite = 1, sum = 0;
+    for (int i = 0; i < BLOCK; i++) {
+        finite &= isfinite(x[i]) != 0;
+        amax = fmax(amax, fabs(x[i]));
+    }
+    int none = !finite || amax < 0x1p-100;
+    double want_d = !finite ? NAN : none ? 0 : amax / 127, tie = d / 2;
+    v->outputs += BLOCK + 2;
+    if (finite ? !(fabs(d - want_d) <= (none ? 0 : bf_ref_ulp(BF_F32, want_d))) : !isnan(d))
+        bf_verdict_mismatch(v, xd, b, want_d, bf_ref_encode(BF_F32, want_d), none ? 0 : bf_ref_ulp(BF_F32, want_d),
+                            finite ? "(a) scale is not amax/127" : "(a) scale of a non-finite block is not NaN");
+    for (int i = 0; i < BLOCK; i++) {
+        int q = (int)bf_element_value(xq, b * BLOCK + i);
+        double near = none ? 0 : rint(x[i] / want_d);
+        sum += q;
+        if (none ? q == 0 : q >= -127 && fabs(x[i] - d * q) <= tie + 4 * BF_REF_U32 * fabs(x[i])) continue;
+        bf_verdict_mismatch(v, xq, b * BLOCK + i, near, (uint64_t)(int64_t)near & 0xff, 0.5,
+                            "(a) quantised value is not x/d to nearest");
+    }
+    if (bf_element_value(xs, b) != sum)
+        bf_verdict_mismatch(v, xs, b, sum, (uint32_t)sum, 0, "(a) block sum is not the sum of q");
+}
+
+static void judge_quantiser(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_verdict *v) {
+    int64_t blocks = c->problem.dim[Q4K_MATVEC_N] * c->problem.dim[Q4K_MATVEC_K] / BLOCK;
+    const bf_tensor *x = &t[Q4K_MATVEC_X];
+    for (int64_t b = 0; b < blocks; b++) {
+        double value[BLOCK];
+        for (int i = 0; i < BLOCK; i++) value[i] = bf_ref_at(x->type, x->data, b * BLOCK + i);
+        judge_block(t, value, b, v);
+    }
+}
+
+/* Reference on the kernel's own q and d: y and magnitude [n][m] in one allocation (free *y), blocks that are not zero [n]. */
+static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const matvec_expected *e, double **y,
+                     int64_t blocks[Q4K_MATVEC_MAX_N]) {
+    int64_t m = c->problem.dim[Q4K_MATVEC_M], k = c->problem.dim[Q4K_MATVEC_K], n = c->problem.dim[Q4K_MATVEC_N];
+    const int8_t *q = t[Q4K_MATVEC_XQ].data;
+    *y = malloc(sizeof **y * 2 * (size_t)(n * m));
+    if (!*y) return -1;
+    bf_ref_q4k_matvec_int8(t[Q4K_MATVEC_W].data, m, k, q, t[Q4K_MATVEC_XD].data, n, e->bad_column, *y, *y + n * m);
+    for (int64_t col = 0; col < n; col++) {
+        blocks[col] = 0;
+        for (int64_t b = 0; b < k / BLOCK; b++) {
+            int any = 0;
+            for (int i = 0; i < BLOCK; i++) any |= q[col * k + b * BLOCK + i];
+            blocks[col] += any != 0;
+        }
+    }
+    return 0;
+}
+
+/* Hands every (row, column) with its want to `each`. -1: no memory. */
+static int for_outputs(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const matvec_expected *e,
+                       void (*each)(void *, int64_t index, bf_want), void *user) {
+    int64_t m = c->problem.dim[Q4K_MATVEC_M], n = c->problem.dim[Q4K_MATVEC_N], blocks[Q4K_MATVEC_MAX_N];
+    double *own = NULL;
+    int int8 = is_int8(k);
+    if (int8 && int8_sums(c, t, e, &own, blocks)) return -1;
+    for (int64_t col = 0; col < n; col++) {
+        sums s = {.y = (int8 ? own : e->y) + col * m,
+                  .magnitude = (int8 ? own + n * m : e->magnitude) + col * m,
+                  .chain = chain_of(c, k, int8 ? blocks[col] : e->nonzero[col], int8),
+                  .inner = int8 ? 0 : e->inner[col]};
+        for (int64_t r = 0; r < m; r++) each(user, col * m + r, want(c, e, &s, r, col));
+    }
+    free(own);
+    return 0;
+}
+
+typedef struct dump_arrays {
+    double *ref, *bound;
+} dump_arrays;
+
+static void dump_one(void *user, int64_t i, bf_want w) {
+    dump_arrays *d = user;
+    d->ref[i] = w.value;
+    d->bound[i] = w.allow & BF_ALLOW_FINITE && w.allow != BF_ALLOW_FINITE ? INFINITY : w.bound;
+}
+
+static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
+                double *ref, double *bound) {
+    if (slot != Q4K_MATVEC_Y) return 1;
+    return for_outputs(c, k, t, (const matvec_expected *)e, dump_one, &(dump_arrays){ref, bound});
+}
+
+typedef struct judge_state {
+    bf_verdict *v;
+    const bf_tensor *y;
+    const matvec_expected *e;
+    int int8;
+} judge_state;
+
+static void judge_one(void *user, int64_t i, bf_want w) {
+    judge_state *j = user;
+    bf_verdict_bounded(j->v, j->y, i, w);
+    if (!j->int8 || !(j->e->magnitude[i] > 0) || !(w.allow & BF_ALLOW_FINITE)) return;
+    double total = fabs(bf_element_value(j->y, i) - j->e->y[i]) / j->e->magnitude[i];
+    if (isnan(j->v->total_error) || total > j->v->total_error) j->v->total_error = total;
+}
+
+static void judge(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
+                  bf_verdict *v) {
+    judge_state j = {v, &t[Q4K_MATVEC_Y], (const matvec_expected *)e, is_int8(k)};
+    bf_verdict_begin(v);
+    if (j.int8) judge_quantiser(c, t, v);
+    if (v->mismatched) bf_verdict_note(v, "(a) the quantiser's outputs are wrong");
+    int64_t before = v->mismatched;
+    if (for_outputs(c, k, t, j.e, judge_one, &j)) {
+        bf_verdict_note(v, "no memory to judge");
+        v->status = BF_ERROR;
+        return;
+    }
+    if (j.int8 && v->mismatched > before) bf_verdict_note(v, "(b) the product is wrong for its own q, d, s");
+    bf_verdict_end(v, c);
+}
+
+/* ---- cost ---- */
+
+static uint64_t bytes_read(const bf_problem *p) {
+    return bf_dtype_bytes(BF_Q4_K, p->dim[Q4K_MATVEC_M] * p->dim[Q4K_MATVEC_K]) +
+           bf_dtype_bytes(p->type[Q4K_MATVEC_X], p->dim[Q4K_MATVEC_N] * p->dim[Q4K_MATVEC_K]);
+}
+static uint64_t bytes_written(const bf_problem *p) {
+    return bf_dtype_bytes(BF_F32, p->dim[Q4K_MATVEC_N] * p->dim[Q4K_MATVEC_M]);
+}
+static double flops(const bf_problem *p) {
+    return 2.0 * (double)p->dim[Q4K_MATVEC_M] * (double)p->dim[Q4K_MATVEC_K] * (double)p->dim[Q4K_MATVEC_N];
+}
+
+const bf_op bf_op_q4k_matvec = {.name = "q4k_matvec",
+                                .summary = "y = W x, W in Q4_K, 1 to 8 columns (decode)",
+                                .fields = fields,
+                                .paths = paths,
+                                .weights = "w",
+                                .tensors = tensors,
+                                .fill = fill,
+                                .expect = expect,
+                                .release = release,
+                                .judge = judge,
+                                .bytes_read = bytes_read,
+                                .bytes_written = bytes_written,
+                                .flops = flops};
