@@ -25,10 +25,15 @@
 
 bf_simt_thread *bf_simt_self;
 bf_simt_grid bf_simt_now;
+#if defined(__x86_64__)
+const bool bf_simt_has_fma = __builtin_cpu_supports("fma");
+#else
+const bool bf_simt_has_fma = false;
+#endif
 
 namespace {
 
-enum { WARP = 32, MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / WARP };
+enum { WARP = 32, MAX_THREADS = BF_SIMT_MAX_THREADS, MAX_WARPS = MAX_THREADS / WARP };
 enum state : uint8_t { NEW, RUNNING, AT_WARP, AT_BLOCK, ENDED };
 
 struct site {
@@ -228,9 +233,9 @@ int check_launch(bf_target model) {
     }
     if (s->block[2] != 1) return refuse("block z is %u; the dialect has no bf_tid_z", s->block[2]);
     uint64_t count = static_cast<uint64_t>(s->block[0]) * s->block[1];
-    if (count > MAX_THREADS || count > static_cast<uint64_t>(g.what.max_threads))
-        return refuse("%llu threads a block; declared for at most %d, and the device takes %d",
-                      static_cast<unsigned long long>(count), g.what.max_threads, MAX_THREADS);
+    if (count > static_cast<uint64_t>(g.what.max_threads))
+        return refuse("%llu threads a block; declared for at most %d", static_cast<unsigned long long>(count),
+                      g.what.max_threads);
     if (s->block[0] % WARP) return refuse("block x is %u, not a multiple of 32", s->block[0]);
     if (s->shared > shared_max) return refuse("%u bytes of shared memory; at most %u", s->shared, shared_max);
     if (model == BF_CUDA && (s->grid[0] > 0x7fffffffu || s->grid[1] > 65535 || s->grid[2] > 65535))

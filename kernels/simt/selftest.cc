@@ -57,6 +57,20 @@ BF_KERNEL_FN(dots, selftest_args, 256) {
     y[1] = bf_dp4a_us(static_cast<uint32_t>(x[0]), x[1], x[2]);
 }
 
+/* Of floats x[3 i .. 3 i + 2], in y[6 i ..]: fma, rint, max, min, fp16 bits of the first and back. */
+BF_KERNEL_FN(floats, selftest_args, 256) {
+    int64_t i = static_cast<int64_t>(bf_bid_x()) * bf_bdim_x() + bf_tid_x();
+    if (i >= a.n) return;
+    const float *x = static_cast<const float *>(a.x) + 3 * i;
+    uint32_t *y = static_cast<uint32_t *>(a.y) + 6 * i;
+    y[0] = bf_f_bits(bf_fma(x[0], x[1], x[2]));
+    y[1] = bf_f_bits(bf_rint(x[0]));
+    y[2] = bf_f_bits(bf_max(x[0], x[1]));
+    y[3] = bf_f_bits(bf_min(x[0], x[1]));
+    y[4] = bf_f32_to_f16(x[0]);
+    y[5] = bf_f_bits(bf_f16_to_f32(y[4]));
+}
+
 /* y[2 t]: bf_warp_sum_f, y[2 t + 1]: five shuffles. */
 BF_KERNEL_FN(sums, selftest_args, 256) {
     int t = bf_bid_x() * bf_bdim_x() + bf_tid_x();
@@ -173,7 +187,7 @@ BF_KERNEL_FN(steps, selftest_args, 1024) {
 static const bf_step_fn<selftest_args> kernels[] = {
     BF_STEP_FN(indices),   BF_STEP_FN(shuffles), BF_STEP_FN(reversals), BF_STEP_FN(dots),     BF_STEP_FN(sums),
     BF_STEP_FN(unwritten), BF_STEP_FN(sequence), BF_STEP_FN(memory),    BF_STEP_FN(fault),    BF_STEP_FN(overflow),
-    BF_STEP_FN(steps),
+    BF_STEP_FN(steps),     BF_STEP_FN(floats),
 };
 
 int bf_simt_selftest(const char *kernel, bf_step *s, int64_t grid_x, int64_t grid_y, int64_t block_x, int64_t block_y,

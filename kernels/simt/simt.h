@@ -33,7 +33,8 @@
  * -DBF_SIMT -DBF_SIMT_CUDA (or -DBF_SIMT_HIP) -x c++ -std=c++20 -ffp-contract=off, without fast-math.
  *
  * Static shared memory lies in a section of its own for each kernel file, so that the runtime finds it; the dot in
- * the name matters: AddressSanitizer leaves variables in sections named like C identifiers unfenced. */
+ * the name matters: AddressSanitizer leaves variables in sections named like C identifiers unfenced. (g++ fences them
+ * only with -fsanitize-sections='bf.shared.*'.) */
 #ifndef BF_SIMT_H
 #define BF_SIMT_H
 
@@ -56,6 +57,7 @@
 
 /* Descriptors name the fields they use; the rest is zero. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#pragma GCC diagnostic ignored "-Wunknown-pragmas" /* #pragma unroll, under g++ */
 
 struct alignas(8) bf_u32x2 { uint32_t x, y; };
 struct alignas(16) bf_u32x4 { uint32_t x, y, z, w; };
@@ -68,6 +70,7 @@ struct alignas(16) bf_f32x4 { float x, y, z, w; };
 #define BF_KERNEL_FN(name, args_type, max_threads)                                                                   \
     typedef args_type name##_args_type;                                                                              \
     static_assert(std::is_trivially_copyable_v<args_type> && alignof(args_type) <= 8, "kernel argument: plain data"); \
+    static_assert((max_threads) <= BF_SIMT_MAX_THREADS, "more threads than a block can have");                       \
     static void name(const args_type a);                                                                             \
     __attribute__((unused)) static void name##_simt(const void *args) {                                              \
         if (args)                                                                                                    \
@@ -168,7 +171,16 @@ BF_FN void bf_atomic_xor_u32(uint32_t *p, uint32_t v) {
 /* ---- arithmetic ---- */
 BF_FN int32_t bf_dp4a(int32_t a, int32_t b, int32_t c) { return bf_simt_dp4a(a, b, c); }
 BF_FN int32_t bf_dp4a_us(uint32_t a, int32_t b, int32_t c) { return bf_simt_dp4a_us(a, b, c); }
-BF_FN float bf_fma(float a, float b, float c) { return bf_simt_fma(a, b, c); }
+/* libm's fmaf is correctly rounded too, but a call; objects are compiled for any x86-64. */
+BF_FN float bf_fma(float a, float b, float c) {
+#if defined(__x86_64__) && !defined(__FMA__)
+    if (__builtin_expect(bf_simt_has_fma, 1)) {
+        asm("vfmadd213ss %2, %1, %0" : "+x"(a) : "x"(b), "x"(c));
+        return a;
+    }
+#endif
+    return __builtin_fmaf(a, b, c);
+}
 BF_FN float bf_rint(float f) { return __builtin_rintf(f); }
 #if defined(BF_SIMT_CUDA)
 BF_FN float bf_f16_to_f32(uint32_t h) { return bf_bits_f(bf_simt_f16_to_f32_cuda(h)); }

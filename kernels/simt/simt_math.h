@@ -33,9 +33,6 @@ BF_SIMT_MATH int32_t bf_simt_dp4a_us(uint32_t a, int32_t b, int32_t c) {
     return (int32_t)((uint32_t)c + (uint32_t)sum);
 }
 
-/* The instruction where the compiler may use it, else libm's fmaf, which is correctly rounded as well. */
-BF_SIMT_MATH float bf_simt_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-
 /* fp16 bits to fp32 bits of anything but a NaN: exact. */
 BF_SIMT_MATH uint32_t bf_simt_f16_finite(uint32_t h) {
     uint32_t sign = (h & 0x8000u) << 16, e = h >> 10 & 31u, m = h & 0x3ffu;

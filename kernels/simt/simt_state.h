@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { BF_SIMT_MAX_THREADS = 1024 }; /* a block's, on both devices */
+
 struct bf_simt_thread {
     int tid_x, tid_y, lane;
 };
@@ -17,6 +19,7 @@ struct bf_simt_grid {
 extern "C" {
 extern bf_simt_thread *bf_simt_self; /* the thread that runs now */
 extern bf_simt_grid bf_simt_now;     /* the block that runs now */
+extern const bool bf_simt_has_fma;   /* of this processor */
 
 /* A kernel's entry, called without an argument, answers with this. file: the one that was compiled. */
 void bf_simt_describe(const char *name, size_t args_bytes, int max_threads, const char *file);
