@@ -1,5 +1,6 @@
 #: make               build what the found compilers allow: build/blackframe, build/tests; a line for each backend
 #: make check         unit tests, suites on every backend, twins, numpy references, short fuzz, isa gates
+#: make report        devices, check, twins, bench on everything found; reports/latest
 #: make isa           registers, spills, occupancy, hot loops of the GPU kernels, from the built objects
 #: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
 #: make fuzz          libFuzzer targets: build/asan/fuzz_*
@@ -30,7 +31,7 @@ SANITIZE ?=
 # Never fast-math, never contraction: what is written is what is computed.
 FP       := -ffp-contract=off
 CFLAGS   := -std=gnu11 -g -Wall -Wextra -pthread $(FP) $(SANITIZE)
-LDLIBS   := $(ROOT_LDFLAGS) -lopenblas -ljansson -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
+LDLIBS   := $(ROOT_LDFLAGS) -ljansson -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
 CPPFLAGS := -MMD -MP $(ROOT_CPPFLAGS)
 
 HOST_C := $(wildcard reference/*.c harness/*.c $(filter-out harness/tests/%,$(wildcard harness/*/*.c)))
@@ -110,6 +111,8 @@ asan:
 fuzz:
 	@$(if $(SAN_CC),$(MAKE) --no-print-directory $(ASAN) fuzzers,echo 'fuzz: skipped, no clang')
 fuzzers: $(FUZZERS)
+report: backends $B/blackframe
+	@BLACKFRAME=$B/blackframe reports/make.sh
 isa: $(DEVICE_OBJECTS)
 	@ci/isa.py
 vendor-check:
@@ -125,7 +128,7 @@ backends:
 clean:
 	rm -rf build
 
-.PHONY: all objects backends check asan fuzz fuzzers isa vendor-check help clean FORCE
+.PHONY: all objects backends check report asan fuzz fuzzers isa vendor-check help clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(HOST_O) $(TEST_O)) $(FAKES:.so=.d) $(DEVICE_DEPS)
