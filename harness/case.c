@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,9 @@ static int set_param(const parser *p, const bf_field *f, const char *value, bf_c
         return complain(p, "%s=%.64s: not a number (write it as 0.5, 1e-3 or 2^-24)", f->key, value);
     if (rc == BF_NUMBER_RANGE)
         return complain(p, "%s=%.64s: out of range (finite numbers that a double can hold)", f->key, value);
+    if (f->min < f->max && !(v >= (double)f->min && v <= (double)f->max))
+        return complain(p, "%s=%.64s: out of range (%lld to %lld)", f->key, value, (long long)f->min, (long long)f->max);
+    if (f->multiple && v != floor(v)) return complain(p, "%s=%.64s: not an integer", f->key, value);
     c->problem.param[f->slot] = v;
     return 0;
 }

@@ -28,7 +28,7 @@ typedef struct bf_field {
     bf_field_kind kind;
     int slot;
     const char *fallback;       /* value when the key is absent; NULL: the key is required */
-    int64_t min, max, multiple; /* BF_FIELD_DIM, inclusive */
+    int64_t min, max, multiple; /* BF_FIELD_DIM, inclusive; PARAM where min < max, multiple 1: an integer */
     uint32_t types;             /* BF_FIELD_TYPE: bit set, 1u << BF_F32 and so on */
     const char *const *choices; /* BF_FIELD_CHOICE, NULL-terminated */
     const char *help;

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Writes the seed inputs of the fuzz targets beside itself: small valid files that reach every branch of the readers."""
+import pathlib
+import struct
+
+here = pathlib.Path(__file__).parent
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+PACK = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
+
+
+def string(s):
+    return struct.pack("<Q", len(s)) + s.encode()
+
+
+def value(kind, v):
+    if kind == STRING:
+        return string(v)
+    if kind == ARRAY:
+        item, items = v
+        return struct.pack("<IQ", item, len(items)) + b"".join(value(item, x) for x in items)
+    return struct.pack("<" + PACK[kind], v)
+
+
+def gguf(values=(), tensors=(), version=3, alignment=32):
+    """values: (key, kind, value); tensors: (name, type, dims, bytes of data)."""
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(values))
+    for key, kind, v in values:
+        out += string(key) + struct.pack("<I", kind) + value(kind, v)
+    data = b""
+    for name, kind, dims, size in tensors:
+        out += string(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, len(data))
+        data += bytes((i * 37 + 11) & 255 for i in range(size))
+        data += bytes(-len(data) % alignment)
+    return out + bytes(-len(out) % alignment) + data if tensors else out
+
+
+def npy(descr, shape, data, version=1, order="False"):
+    text = f"{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"
+    start = 10 if version == 1 else 12
+    text += " " * (-(start + len(text) + 1) % 64) + "\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text)) + text.encode() + data
+
+
+GGUF = {
+    "empty_v3": gguf(),
+    "empty_v2": gguf(version=2),
+    "kinds": gguf([("a.u8", U8, 255), ("a.i8", I8, -1), ("a.u16", U16, 65535), ("a.i16", I16, -2), ("a.u32", U32, 7),
+                   ("a.i32", I32, -7), ("a.f32", F32, 1.5), ("a.bool", BOOL, 1), ("a.string", STRING, "text"),
+                   ("a.u64", U64, 1 << 63), ("a.i64", I64, -1 << 63), ("a.f64", F64, 0.1)]),
+    "arrays": gguf([("b.strings", ARRAY, (STRING, ["x", "", "yz"])), ("b.numbers", ARRAY, (F32, [1, 2, 3])),
+                    ("b.bools", ARRAY, (BOOL, [0, 1])), ("b.none", ARRAY, (U64, [])),
+                    ("b.nested", ARRAY, (ARRAY, [(U8, [1, 2]), (STRING, ["in"]), (ARRAY, [(I16, [-1])])]))]),
+    "tensors": gguf([("general.architecture", STRING, "none")],
+                    [("w", 12, [256, 2], 288), ("x", 0, [4], 16), ("s", 28, [], 8), ("e", 0, [0], 0)]),
+    "aligned64": gguf([("general.alignment", U32, 64)], [("p", 1, [3, 2], 12), ("q", 30, [2], 4)], alignment=64),
+    "unknown": gguf(tensors=[("new", 99, [64], 24), ("old", 4, [32], 20)]),
+}
+NPY = {
+    "f4": npy("<f4", "(3, 2)", bytes(range(24))),
+    "u1": npy("|u1", "(5,)", bytes(5)),
+    "scalar": npy("<i8", "()", bytes(8)),
+    "v2": npy("<u2", "(1, 0, 4)", b"", version=2),
+    "v3": npy("<f2", "(2,)", bytes(4), version=3),
+    "fortran": npy("=f8", "(1,)", bytes(8), order="True"),
+    "rank8": npy("<i4", "(1, 1, 1, 1, 1, 1, 1, 1)", bytes(4)),
+}
+CASE = {
+    "matvec": "# mat-vec\nq4k_matvec m=8 k=256,2^9 n=1,8 x=f32,bf16 fill=gauss,outlier seed=1,2\n",
+    "convert": "convert n=65536 from=bf16 to=f32 fill=all16\r\nconvert n=7 from=f32 to=f16 saturate=1 count=1 # tail\n",
+    "dequant": "q4k_dequant m=3 k=256 to=f16 witness=dsc-fp16 kernel=*_vec tier=full expect=zeros fill=zeros\n",
+    "stream": "\n\tstream n=2^20 mode=copy,read,write,triad store=plain seed=18446744073709551615\n",
+    "pow2": "q4k_matvec m=1 k=256 pow2=-24,0x1p3,1e2,.5,-0 seed=2^63\n",
+    "wrong": "q4k_matvec m=1 k=300\nq4_matvec m=1\nconvert n=1,,2\n",
+}
+
+for folder, files in (("gguf", GGUF), ("npy", NPY), ("case", CASE)):
+    (here / folder).mkdir(exist_ok=True)
+    for name, data in files.items():
+        (here / folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
