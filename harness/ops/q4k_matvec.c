@@ -53,7 +53,7 @@
 #include "../fill.h"
 #include "ops.h"
 
-enum { POW2 /* param: x times 2^pow2 */, BLOCK = Q4K_MATVEC_QBLOCK, OWN_ROUNDINGS = 3 };
+enum { SCALE /* param: a power of two that x is multiplied by */, BLOCK = Q4K_MATVEC_QBLOCK, OWN_ROUNDINGS = 3 };
 
 static const bf_field fields[] = {
     {"m", BF_FIELD_DIM, Q4K_MATVEC_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows of W"},
@@ -61,7 +61,7 @@ static const bf_field fields[] = {
     {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, Q4K_MATVEC_MAX_N, 1, 0, NULL, "columns of x"},
     {"x", BF_FIELD_TYPE, Q4K_MATVEC_X, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,
      "type of x"},
-    {"pow2", BF_FIELD_PARAM, POW2, "0", 0, 0, 0, 0, NULL, "x is multiplied by 2^pow2"},
+    {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},
     {0}};
 static const char *const paths[] = {"fp32", "int8", NULL};
 
@@ -99,12 +99,11 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
 
 static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     const bf_problem *p = &c->problem;
-    double pow2 = p->param[POW2];
-    if (!(fabs(pow2) <= 300) || pow2 != floor(pow2))
-        return bf_fail(err, "q4k_matvec: pow2=%g must be an integer from -300 to 300", pow2);
+    int pow2, power = frexp(p->param[SCALE], &pow2) == 0.5 && abs(--pow2) <= 300;
+    if (!power) return bf_fail(err, "q4k_matvec: scale=%g must be a power of two (2^-300 to 2^300)", p->param[SCALE]);
     if (bf_op_fill_q4_k(c, &t[Q4K_MATVEC_W], err)) return -1;
     bf_fill_values((bf_fill)bf_fill_parse(c->fill), c->seed, 1, t[Q4K_MATVEC_X].type, p->dim[Q4K_MATVEC_N],
-                   p->dim[Q4K_MATVEC_K], (int)pow2, t[Q4K_MATVEC_X].data);
+                   p->dim[Q4K_MATVEC_K], pow2, t[Q4K_MATVEC_X].data);
     return 0;
 }
 
@@ -172,7 +171,7 @@ static double chain_of(const bf_case *c, const bf_kernel *k, int64_t nonzero, in
 static int exact(const bf_case *c, int64_t r, int64_t col, double magnitude) {
     if (c->real || bf_fill_parse(c->fill) != BF_FILL_INTEGER) return 0;
     int unit = bf_fill_integer_exponent(c->seed, 0, r) + bf_fill_integer_exponent(c->seed, 1, col) +
-               (int)c->problem.param[POW2];
+               ilogb(c->problem.param[SCALE]);
     return unit > -120 && magnitude < ldexp(1, unit + 24);
 }
 
