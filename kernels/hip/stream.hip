@@ -4,7 +4,7 @@
 #include "../common/stream.h"
 #include "launch.h"
 
-constexpr int NAIVE_THREADS = 256, NAIVE_GROUPS = 2560;
+constexpr int NAIVE_THREADS = 256;
 
 struct stream_args {
     const char *x, *z;
@@ -40,6 +40,8 @@ BF_KERNEL_FN(stream_naive, stream_args, NAIVE_THREADS) {
 }
 
 #if BF_HOST
+constexpr int NAIVE_GROUPS = 2560;
+
 static stream_args stream_arguments(const bf_problem *p) {
     return {(const char *)p->ptr[STREAM_X], (const char *)p->ptr[STREAM_Z], (char *)p->ptr[STREAM_Y],
             (uint32_t *)p->ptr[STREAM_C],   p->dim[STREAM_N],               (int32_t)p->param[STREAM_MODE]};
