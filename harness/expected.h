@@ -23,4 +23,9 @@ typedef struct bf_dump {
 int bf_op_dump(const bf_case *, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *, int slot,
                bf_dump *, bf_error *);
 
+/* Writes directory/ref-<tensor>.npy and bound-<tensor>.npy (float64, the tensor's shape) for every output that has a
+ * reference. -1 with err. */
+int bf_expected_dump(const bf_case *, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *,
+                     const char *directory, bf_error *);
+
 #endif

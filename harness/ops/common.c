@@ -1,10 +1,8 @@
 /* common.c: see ops.h. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../../reference/number.h"
-#include "../expected.h"
 #include "../fill.h"
 #include "ops.h"
 
@@ -35,20 +33,4 @@ double bf_gamma(double n) { return n * BF_REF_U32 / (1 - n * BF_REF_U32); }
 double bf_gamma_prob(double n) {
     double u = BF_REF_U32, p = expm1(8 * sqrt(n) * u + n * u * u / (1 - u)), g = bf_gamma(n);
     return p < g ? p : g;
-}
-
-int bf_op_dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
-               bf_dump *d, bf_error *err) {
-    *d = (bf_dump){0};
-    if (!e->dump || t[slot].role != BF_OUTPUT) return 1;
-    d->count = 1;
-    for (int i = 0; i < t[slot].rank; i++) d->count *= t[slot].dim[i];
-    d->ref = calloc((size_t)d->count + 1, sizeof *d->ref), d->bound = calloc((size_t)d->count + 1, sizeof *d->bound);
-    int rc = d->ref && d->bound ? e->dump(c, k, t, e, slot, d->ref, d->bound)
-                                : bf_fail(err, "no memory to dump %s", t[slot].name);
-    if (rc) {
-        free(d->ref), free(d->bound);
-        *d = (bf_dump){0};
-    }
-    return rc;
 }
