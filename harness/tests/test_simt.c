@@ -451,6 +451,23 @@ Test(simt, backends_say_that_they_are_a_cpu_and_run_kernels) {
     }
 }
 
+Test(simt, the_proof_kernels_answer_through_simt) {
+    static const bf_backend *const both[] = {&bf_backend_simt_cuda, &bf_backend_simt_hip};
+    static bf_discovery found;
+    for (int i = 0; i < 2; ++i) {
+        bf_error err = {""};
+        found.devices = 0;
+        both[i]->discover(&found);
+        bf_context *c = both[i]->open(&found.device[0], &err);
+        for (uint64_t nonce = 1; nonce; nonce <<= 9) {
+            uint64_t proof = 0;
+            cr_assert_eq(both[i]->prove(c, nonce, &proof, &err), 0, "%s", err.text);
+            cr_assert_eq(proof, bf_proof_expected(nonce));
+        }
+        both[i]->close(c);
+    }
+}
+
 /* ---- how fast: a figure of this CPU, for the eyes of who waits for the suites ---- */
 Test(simt, throughput) {
     static const char *const what[] = {"barrier", "shuffle", "warp sum", "nothing"};

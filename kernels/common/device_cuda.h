@@ -123,10 +123,10 @@ BF_FN void bf_st_u32x4_stream(void *p, bf_u32x4 v) {
 }
 
 BF_FN void bf_atomic_add_u64(uint64_t *p, uint64_t v) {
-    asm volatile("red.global.add.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory");
+    asm volatile("{ .reg .u64 g; cvta.to.global.u64 g, %0; red.global.add.u64 [g], %1; }" ::"l"(p), "l"(v) : "memory");
 }
 BF_FN void bf_atomic_xor_u32(uint32_t *p, uint32_t v) {
-    asm volatile("red.global.xor.b32 [%0], %1;" ::"l"(p), "r"(v) : "memory");
+    asm volatile("{ .reg .u64 g; cvta.to.global.u64 g, %0; red.global.xor.b32 [g], %1; }" ::"l"(p), "r"(v) : "memory");
 }
 
 BF_FN float bf_fma(float a, float b, float c) {
