@@ -2,7 +2,7 @@
 #include "../cuda/convert_naive.h"
 #include "../cuda/launch.h"
 
-enum { THREADS = 256, BLOCKS = 4096 };
+constexpr int THREADS = 256, BLOCKS = 4096;
 
 struct convert_zero_args {
     uint64_t *c;

@@ -2,7 +2,7 @@
 #include "../cuda/launch.h"
 #include "../cuda/q4k_dequant_naive.h"
 
-enum { THREADS = 256, BLOCKS = 4096 };
+constexpr int THREADS = 256, BLOCKS = 4096;
 
 BF_KERNEL_FN(q4k_dequant_twin_dsc_fp16, dequant_args, THREADS) { dequant_body<DEQUANT_DSC_FP16>(a); }
 BF_KERNEL_FN(q4k_dequant_twin_swap_nibbles, dequant_args, THREADS) { dequant_body<DEQUANT_SWAP_NIBBLES>(a); }

@@ -2,7 +2,7 @@
 #include "../cuda/launch.h"
 #include "../cuda/q4k_matvec_naive.h"
 
-enum { THREADS = 128 };
+constexpr int THREADS = 128;
 
 BF_KERNEL_FN(matvec_twin_acc_fp16, matvec_args, THREADS) { matvec_fp32_body<MATVEC_ACC_FP16>(a); }
 BF_KERNEL_FN(matvec_twin_acc_bf16, matvec_args, THREADS) { matvec_fp32_body<MATVEC_ACC_BF16>(a); }

@@ -1,7 +1,7 @@
 #include "convert_naive.h"
 #include "launch.h"
 
-enum { NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096 };
+constexpr int NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096;
 
 struct convert_zero_args {
     uint64_t *c;

@@ -1,7 +1,7 @@
 #include "q4k_dequant_naive.h"
 #include "launch.h"
 
-enum { NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096 };
+constexpr int NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096;
 
 BF_KERNEL_FN(q4k_dequant_naive, dequant_args, NAIVE_THREADS) { dequant_body<DEQUANT_SOUND>(a); }
 

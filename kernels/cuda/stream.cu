@@ -4,7 +4,7 @@
 #include "../common/stream.h"
 #include "launch.h"
 
-enum { NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096 };
+constexpr int NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096;
 
 struct stream_args {
     const float *x, *z;
