@@ -1,0 +1,132 @@
+/* check_exhaustive.c: `blackframe check --exhaustive`: all 2^32 fp32 patterns to bf16 and fp16 on the devices found.
+ *
+ * One job is one kernel and one target type. Without --backend only cpu runs: simt would need an hour. */
+#define _GNU_SOURCE
+#include "exhaustive.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../kernels/common/convert.h"
+#include "options.h"
+#include "record.h"
+#include "runner.h"
+#include "worker.h"
+
+typedef struct exhaustive {
+    bf_options *o;
+    const bf_device *device;
+    struct {
+        const bf_kernel *kernel;
+        bf_dtype to;
+    } job[64];
+    size_t jobs;
+    bf_record *record;
+    long passed, failed;
+    bf_context *context;
+} exhaustive;
+
+static void collect(exhaustive *e) {
+    for (size_t i = 0; i < bf_kernel_count(); i++) {
+        const bf_kernel *k = bf_kernel_at(i);
+        bf_problem p = {.dim = {[CONVERT_N] = 1 << 20}, .type = {[CONVERT_X] = BF_F32}};
+        if (strcmp(k->op, "convert") || k->target != e->device->backend->target || k->role == BF_TWIN) continue;
+        if ((k->available && !k->available()) || (e->o->select.kernel && fnmatch(e->o->select.kernel, k->name, 0))) continue;
+        for (int t = 0; t < 2 && e->jobs < 64; t++) {
+            p.type[CONVERT_Y] = t ? BF_F16 : BF_BF16;
+            if (k->accepts(&p)) e->job[e->jobs].kernel = k, e->job[e->jobs++].to = p.type[CONVERT_Y];
+        }
+    }
+}
+
+static int child_open(bf_worker *w, bf_error *err) {
+    exhaustive *e = w->user;
+    e->context = e->device->backend->open(e->device, err);
+    return e->context ? 0 : -1;
+}
+
+static void child_job(bf_worker *w, size_t i, void *out) {
+    exhaustive *e = w->user;
+    bf_row *row = out;
+    bf_error err = {{0}};
+    double t0 = bf_now();
+    if (bf_exhaustive_convert(e->device->backend, e->context, e->job[i].kernel, e->job[i].to, &row->verdict, &err)) {
+        row->verdict.status = BF_ERROR;
+        snprintf(row->verdict.note, sizeof row->verdict.note, "%.250s", err.text);
+    }
+    row->seconds = bf_now() - t0;
+}
+
+static void done(bf_worker *w, size_t i, const void *data) {
+    exhaustive *e = w->user;
+    const bf_row *row = data;
+    const bf_verdict *v = &row->verdict;
+    *(v->status == BF_PASS ? &e->passed : &e->failed) += 1;
+    printf("%-10s %s %s fp32 to %s: %lld patterns, %lld wrong, %.1f s%s%s\n", bf_status_name(v->status),
+           e->device->backend->name, e->job[i].kernel->name, bf_dtype_name(e->job[i].to), (long long)v->outputs,
+           (long long)v->mismatched, row->seconds, v->note[0] ? ": " : "", v->note);
+    for (int n = 0; n < v->count; n++)
+        printf("     input 0x%08llx: got 0x%04llx, want 0x%04llx\n", (unsigned long long)v->first[n].index,
+               (unsigned long long)v->first[n].got_bits, (unsigned long long)v->first[n].want_bits);
+    fflush(stdout);
+    json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:f}", "type", "exhaustive", "backend",
+                          e->device->backend->name, "device", e->device->index, "op", "convert", "kernel",
+                          e->job[i].kernel->name, "to", bf_dtype_name(e->job[i].to), "seconds", row->seconds);
+    json_t *verdict = bf_record_verdict(v);
+    json_object_update(o, verdict);
+    json_decref(verdict);
+    bf_record_line(e->record, o);
+}
+
+static void lost(bf_worker *w, size_t i, bf_status status, const char *why) {
+    bf_row row = {.verdict = {.status = status}};
+    snprintf(row.verdict.note, sizeof row.verdict.note, "%.250s", why);
+    done(w, i, &row);
+}
+
+static void refused(bf_worker *w, const char *why) {
+    exhaustive *e = w->user;
+    printf("REFUSED    %s: %s\n", e->device->backend->name, why);
+    e->failed++;
+}
+
+int bf_command_exhaustive(bf_options *o, const bf_discovery *found) {
+    bf_error err = {{0}};
+    exhaustive *e = calloc(BF_MAX_DEVICES, sizeof *e);
+    bf_worker *w = calloc(BF_MAX_DEVICES, sizeof *w);
+    bf_record *record = e && w ? bf_record_open(o->json, NULL, &err) : NULL;
+    if (!record) {
+        fprintf(stderr, "blackframe: %s\n", err.text);
+        free(e), free(w);
+        return BF_EXIT_USAGE;
+    }
+    bf_record_line(record, bf_record_run("check", o->argc, o->argv));
+    size_t count = 0, jobs = 0;
+    for (int i = 0; i < found->devices; i++) {
+        if (!o->select.backends && found->device[i].backend->target != BF_CPU && !found->device[i].backend->gpu) continue;
+        exhaustive *x = &e[count];
+        *x = (exhaustive){.o = o, .device = &found->device[i], .record = record};
+        collect(x);
+        jobs += x->jobs;
+        /* A job is 2^32 conversions: the usual watchdog would bite. */
+        w[count++] = (bf_worker){.user = x, .jobs = x->jobs, .row_bytes = sizeof(bf_row), .timeout = 60 * o->timeout,
+                                 .open = child_open, .job = child_job, .done = done, .lost = lost, .refused = refused};
+    }
+    int status = BF_EXIT_OK;
+    if (!jobs) {
+        bf_fail(&err, "no conversion kernel matches: nothing was checked");
+        status = BF_EXIT_USAGE;
+    } else if (bf_workers_run(w, count, 1, NULL, &err))
+        status = BF_EXIT_USAGE;
+    long passed = 0, failed = 0;
+    for (size_t i = 0; i < count; i++) passed += e[i].passed, failed += e[i].failed;
+    if (status)
+        fprintf(stderr, "blackframe: %s\n", err.text);
+    else
+        printf("\n%ld passed, %ld failed, 0 skipped\n", passed, failed), status = failed ? BF_EXIT_FAILED : BF_EXIT_OK;
+    bf_record_close(record, NULL);
+    free(e), free(w);
+    return status;
+}
