@@ -6,9 +6,11 @@ A kernel says in a comment of its own file what one trip of its hot loop handles
 
     /* isa: q4k_matvec_int8_n1 unit=weight per_trip=64 cols=1 gate=dot,load128 max=2.0 */
 
+The name may hold stars (q4k_matvec_int8_n*): the line then serves all kernels that match and have no closer one.
+
     unit=NAME      weight, element, byte: a word for the table
     per_trip=N     units that one thread handles in one trip of the loop *as compiled* (an unrolled loop: all of it)
-    cols=N         columns: with gate=dot, 4 * dots / cols must equal per_trip
+    cols=N         columns: with gate=dot, 4 * dots / cols must equal per_trip. cols=n: the number after the name's last "_n"
     max=X          most instructions a unit (sm_61: SASS; gfx: VALU). Exceeded: failure
     gate=dot       the hot loop must contain IDP.4A (sm_61) or v_dot4 (gfx)
     gate=load128   global loads in the hot loop are 128 bit, but for narrow=N (default 0) narrower ones
@@ -30,10 +32,11 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from fnmatch import fnmatchcase
 from glob import glob
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ISA_LINE = re.compile(r"/\*\s*isa:\s*(\w+)\s*([^*]*)\*/")
+ISA_LINE = re.compile(r"/\*\s*isa:\s*([\w*]+)\s+(.*?)\s*\*/")
 DOT = {"sm_61": re.compile(r"IDP"), "gfx": re.compile(r"v_dot4|v_dot8")}
 
 # ---- what a mnemonic is: first match wins ----
@@ -242,6 +245,17 @@ def isa_lines(path):
     return lines
 
 
+def isa_of(name, lines):
+    """The line of this kernel: its own, or the longest pattern that matches; {} without any."""
+    fitting = [pattern for pattern in lines if fnmatchcase(name, pattern)]
+    if not fitting:
+        return {}
+    isa = dict(lines[max(fitting, key=lambda p: (p == name, len(p)))])
+    if isa.get("cols") == "n":
+        isa["cols"] = re.search(r"_n(\d+)$", name).group(1)
+    return isa
+
+
 def sources():
     for folder, suffix in (("cuda", "cu"), ("hip", "hip")):
         for path in sorted(glob(f"{ROOT}/kernels/{folder}/*.{suffix}")) + sorted(glob(f"{ROOT}/kernels/broken/*.{suffix}")):
@@ -302,9 +316,10 @@ def main():
             continue
         lines = isa_lines(path)
         problems = [f"{short}: {text}" for text in bad_file]
-        problems += [f"{short}: {name}: an isa line, but no such kernel" for name in lines if name not in kernels]
+        problems += [f"{short}: {name}: an isa line, but no such kernel" for name in lines
+                     if not any(fnmatchcase(kernel, name) for kernel in kernels)]
         for name, kernel in kernels.items():
-            isa = lines.get(name, {})
+            isa = isa_of(name, lines)
             hot = hot_part(arch, kernel, isa)
             if shown != arch and (args.all or arch != "gfx1100"):
                 print(f"\n{arch}   (warps: resident of most, {'an SM' if arch == 'sm_61' else 'a SIMD'}; loop: instructions in the hot loop,"

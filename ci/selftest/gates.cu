@@ -2,7 +2,7 @@
  * ci/isa-selftest builds them and compares the failures with gates.expected. */
 /* isa: ok_int8_matvec unit=weight per_trip=16 cols=1 gate=dot,load128 max=2 */
 /* isa: many_int8_matvec unit=weight per_trip=16 cols=1 gate=dot,load128 max=0.5 */
-/* isa: lies_int8_matvec unit=weight per_trip=32 cols=1 gate=dot,load128 */
+/* isa: lies_* unit=weight per_trip=32 cols=1 gate=dot,load128 */
 /* isa: narrow_int8_matvec unit=weight per_trip=16 cols=1 gate=dot,load128 */
 /* isa: nodot_int8_matvec unit=weight per_trip=16 gate=dot,load128 */
 /* isa: gone unit=weight per_trip=16 */
