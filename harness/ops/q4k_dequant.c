@@ -18,6 +18,7 @@
 #include "ops.h"
 
 static const bf_field fields[] = {
+    {"w", BF_FIELD_TYPE, Q4K_DEQUANT_W, "q4_k", 0, 0, 0, 1u << BF_Q4_K, NULL, "type of the weights"},
     {"m", BF_FIELD_DIM, Q4K_DEQUANT_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows"},
     {"k", BF_FIELD_DIM, Q4K_DEQUANT_K, NULL, 256, INT64_C(1) << 20, 256, 0, NULL, "weights in a row"},
     {"to", BF_FIELD_TYPE, Q4K_DEQUANT_Y, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,

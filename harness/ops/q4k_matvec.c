@@ -56,6 +56,7 @@
 enum { SCALE /* param: a power of two that x is multiplied by */, BLOCK = Q4K_MATVEC_QBLOCK, OWN_ROUNDINGS = 3 };
 
 static const bf_field fields[] = {
+    {"w", BF_FIELD_TYPE, Q4K_MATVEC_W, "q4_k", 0, 0, 0, 1u << BF_Q4_K, NULL, "type of the weights"},
     {"m", BF_FIELD_DIM, Q4K_MATVEC_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows of W"},
     {"k", BF_FIELD_DIM, Q4K_MATVEC_K, NULL, 256, INT64_C(1) << 20, 256, 0, NULL, "columns of W, length of the sums"},
     {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, Q4K_MATVEC_MAX_N, 1, 0, NULL, "columns of x"},
