@@ -152,6 +152,20 @@ static int reseed(const bf_selection *s, bf_case_list *list, bf_error *err) {
     return 0;
 }
 
+/* Types that no field chooses (weights, the int8 path's outputs) come from the op's tensors; sizes are checked on the way. */
+static int complete(bf_case_list *list, bf_error *err) {
+    for (size_t i = 0; i < list->count; i++) {
+        bf_case *c = &list->item[i];
+        bf_tensor t[BF_MAX_TENSORS];
+        bf_error why = {{0}};
+        if (c->op->tensors(&c->problem, NULL, t, &why))
+            return bf_fail(err, "%s:%d: %s: %.200s", c->file ? c->file : "command line", c->lineno, c->op->name, why.text);
+        for (int n = 0; n < BF_MAX_TENSORS; n++)
+            if (t[n].role != BF_UNUSED) c->problem.type[n] = t[n].type;
+    }
+    return 0;
+}
+
 int bf_select_cases(const bf_selection *s, bf_case_list *list, bf_error *err) {
     int rc = 0, line = is_case_line(s);
     if (!line)
@@ -176,6 +190,7 @@ int bf_select_cases(const bf_selection *s, bf_case_list *list, bf_error *err) {
     if (rc) return -1;
     keep_matching(s, !line, list);
     if (s->have_seed && reseed(s, list, err)) return -1;
+    if (complete(list, err)) return -1;
     if (!list->count) return bf_fail(err, "no case matches (tier %s): nothing was checked", s->tier ? s->tier : "quick");
     return 0;
 }
@@ -192,14 +207,24 @@ static int named(const char *list, const char *name) {
     return 0;
 }
 
+static const char *backend_names(void) {
+    static char text[128];
+    text[0] = 0;
+    for (int i = 0; bf_backends[i]; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, "%s%s", i ? ", " : "", bf_backends[i]->name);
+    }
+    return text;
+}
+
 static int names_known(const char *list, const char *option, bf_error *err) {
     char name[64];
-    if (list && !*list) return bf_fail(err, "--%s: empty (cpu, simt-cuda, simt-hip, cuda, hip)", option);
+    if (list && !*list) return bf_fail(err, "--%s: empty (%s)", option, backend_names());
     for (const char *p = list; p && *p;) {
         size_t w = strcspn(p, ",");
         snprintf(name, sizeof name, "%.*s", (int)w, p);
         if (!bf_backend_find(name))
-            return bf_fail(err, "--%s: unknown backend '%s' (cpu, simt-cuda, simt-hip, cuda, hip)", option, name);
+            return bf_fail(err, "--%s: unknown backend '%s' (%s)", option, name, backend_names());
         p += w + (p[w] == ',');
     }
     return 0;
