@@ -1,0 +1,59 @@
+"""Number and block formats in numpy, independent of the C code: bf16, fp16, fp32 and Q4_K.
+
+fp16 and fp32 are numpy's own types; bf16 is rounded through the exponent. Source of Q4_K: the GGUF specification.
+"""
+import numpy as np
+
+
+def decode(kind, a):
+    """Values in float64. `a` holds numbers, or for f16 and bf16 their bits as uint16 (fp32 bits as uint32)."""
+    a = np.asarray(a)
+    if kind == "bf16":
+        return (a.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    if kind == "f16":
+        return a.view(np.float16).astype(np.float64)
+    if kind == "f32" and a.dtype == np.uint32:
+        return a.view(np.float32).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return a.astype(np.float64)
+
+
+def encode(kind, x):
+    """Bits of float64 values rounded to nearest even."""
+    x = np.asarray(x, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if kind == "f32":
+            return x.astype(np.float32).view(np.uint32)
+        if kind == "f16":
+            return x.astype(np.float16).view(np.uint16)  # one rounding: numpy converts float64 to half directly
+        # bf16: 8 significand bits, smallest exponent -126
+        _, e = np.frexp(np.where(np.isfinite(x) & (x != 0), x, 1))
+        unit = np.ldexp(1.0, np.maximum(e - 1, -126) - 7)
+        y = np.where(np.isfinite(x), np.rint(x / unit) * unit, x)
+        y = np.where(np.abs(y) >= 2.0**128, np.copysign(np.inf, y), y)
+        return (y.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def q4_k_parts(data, m, k):
+    """d*sc*q and dmin*m of m rows of k weights in float64 [m][k], and which rows have a non-finite d or dmin."""
+    b = np.asarray(data, np.uint8).reshape(m * k // 256, 144)
+    d = b[:, 0:2].copy().view(np.float16).astype(np.float64)
+    dmin = b[:, 2:4].copy().view(np.float16).astype(np.float64)
+    # The twelve bytes as 96 bits, lowest bit of byte 0 first; each 6-bit number is put together from its bit positions.
+    bits = np.unpackbits(b[:, 4:16], axis=1, bitorder="little").astype(np.int64)
+
+    def number(*positions):
+        return sum(bits[:, p] << i for i, p in enumerate(positions))
+
+    low = lambda byte, first, n: [8 * byte + first + i for i in range(n)]
+    scale = np.stack([number(*low(j, 0, 6)) for j in range(4)] +
+                     [number(*low(j + 8, 0, 4), *low(j, 6, 2)) for j in range(4)], axis=1)
+    minimum = np.stack([number(*low(j + 4, 0, 6)) for j in range(4)] +
+                       [number(*low(j + 8, 4, 4), *low(j + 4, 6, 2)) for j in range(4)], axis=1)
+    nibbles = b[:, 16:].reshape(-1, 4, 32)
+    q = np.stack([nibbles & 15, nibbles >> 4], axis=2).reshape(-1, 8, 32)  # sub-blocks in order: low, high, low, ...
+    with np.errstate(invalid="ignore"):
+        scaled = (d * scale)[:, :, None] * q
+        floor = np.broadcast_to((dmin * minimum)[:, :, None], scaled.shape)
+    bad = ~(np.isfinite(d) & np.isfinite(dmin)).reshape(m, k // 256).all(axis=1)
+    return scaled.reshape(m, k), floor.reshape(m, k).copy(), bad
