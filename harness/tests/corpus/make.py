@@ -69,7 +69,7 @@ CASE = {
     "convert": "convert n=65536 from=bf16 to=f32 fill=all16\r\nconvert n=7 from=f32 to=f16 saturate=1 count=1 # tail\n",
     "dequant": "q4k_dequant m=3 k=256 to=f16 witness=dsc-fp16 kernel=*_vec tier=full expect=zeros fill=zeros\n",
     "stream": "\n\tstream n=2^20 mode=copy,read,write,triad store=plain seed=18446744073709551615\n",
-    "pow2": "q4k_matvec m=1 k=256 pow2=-24,0x1p3,1e2,.5,-0 seed=2^63\n",
+    "scale": "q4k_matvec m=1 k=256 w=q4_k scale=2^-24,0x1p3,1e2,.5,-0 seed=2^63\n",
     "wrong": "q4k_matvec m=1 k=300\nq4_matvec m=1\nconvert n=1,,2\n",
 }
 
