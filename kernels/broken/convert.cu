@@ -2,7 +2,7 @@
 #include "../cuda/convert_naive.h"
 #include "../cuda/launch.h"
 
-constexpr int THREADS = 256, BLOCKS = 4096;
+constexpr int THREADS = 256;
 
 struct convert_zero_args {
     uint64_t *c;
@@ -16,6 +16,8 @@ BF_KERNEL_FN(convert_twin_flush_subnormal, convert_args, THREADS) { convert_naiv
 BF_KERNEL_FN(convert_twin_nan_to_inf, convert_args, THREADS) { convert_naive_body<CONVERT_NAN_TO_INF>(a); }
 
 #if BF_HOST
+constexpr int BLOCKS = 4096;
+
 static int plan(const bf_problem *p, bf_step *s, bf_step_fn<convert_args> fn) {
     convert_args a = convert_make_args(p);
     int steps = 0;

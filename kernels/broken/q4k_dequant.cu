@@ -2,7 +2,7 @@
 #include "../cuda/launch.h"
 #include "../cuda/q4k_dequant_naive.h"
 
-constexpr int THREADS = 256, BLOCKS = 4096;
+constexpr int THREADS = 256;
 
 BF_KERNEL_FN(q4k_dequant_twin_dsc_fp16, dequant_args, THREADS) { dequant_body<DEQUANT_DSC_FP16>(a); }
 BF_KERNEL_FN(q4k_dequant_twin_swap_nibbles, dequant_args, THREADS) { dequant_body<DEQUANT_SWAP_NIBBLES>(a); }
@@ -10,6 +10,8 @@ BF_KERNEL_FN(q4k_dequant_twin_trunc_bf16, dequant_args, THREADS) { dequant_body<
 BF_KERNEL_FN(q4k_dequant_twin_drop_min, dequant_args, THREADS) { dequant_body<DEQUANT_DROP_MIN>(a); }
 
 #if BF_HOST
+constexpr int BLOCKS = 4096;
+
 static int accepts_16bit(const bf_problem *p) { return dequant_accepts(p) && p->type[Q4K_DEQUANT_Y] != BF_F32; }
 static int plan(const bf_problem *p, bf_step *s, bf_step_fn<dequant_args> fn) {
     dequant_args a = dequant_make_args(p);

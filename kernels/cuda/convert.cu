@@ -1,7 +1,7 @@
 #include "convert_naive.h"
 #include "launch.h"
 
-constexpr int NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096;
+constexpr int NAIVE_THREADS = 256;
 
 struct convert_zero_args {
     uint64_t *c;
@@ -11,7 +11,124 @@ BF_KERNEL_FN(convert_zero, convert_zero_args, 32) {
 }
 BF_KERNEL_FN(convert_naive, convert_args, NAIVE_THREADS) { convert_naive_body<CONVERT_SOUND>(a); }
 
+/* ---- wide ---- */
+
+constexpr int THREADS = 256;
+constexpr int LEAST_BLOCKS = 64; /* enough threads for one element each of what is left behind the last full tile */
+
+constexpr int type_bytes(int type) { return type == BF_F32 ? 4 : 2; }
+/* Elements that a thread takes at once: 16 bytes of the wider type, so that a warp's loads and its stores are both one
+ * contiguous piece. */
+constexpr int group_of(int from, int to) { return from == BF_F32 || to == BF_F32 ? 4 : 8; }
+constexpr int TILE = THREADS * 64; /* of a block, a trip: 64 elements a thread */
+static_assert(TILE <= LEAST_BLOCKS * THREADS, "a thread for each element of the rest");
+
+template <int WORDS> BF_FN void load_words(const char *p, uint32_t v[WORDS]) {
+    if constexpr (WORDS == 4) {
+        bf_u32x4 u = bf_ld_u32x4(p);
+        v[0] = u.x, v[1] = u.y, v[2] = u.z, v[3] = u.w;
+    } else {
+        bf_u32x2 u = bf_ld_u32x2(p);
+        v[0] = u.x, v[1] = u.y;
+    }
+}
+template <int WORDS> BF_FN void store_words(char *p, const uint32_t v[WORDS]) {
+    if constexpr (WORDS == 4)
+        bf_st_u32x4(p, {v[0], v[1], v[2], v[3]});
+    else
+        bf_st_u32x2(p, {v[0], v[1]});
+}
+template <int TYPE> BF_FN uint32_t element_of(const uint32_t *v, int e) {
+    return TYPE == BF_F32 ? v[e] : e & 1 ? v[e / 2] >> 16 : v[e / 2] & 0xffffu;
+}
+
+/* fp32 to bf16 with the result in the upper half, which saves a shift for every second element; the rule is bf16.h's,
+ * with the test for NaN as one floating-point comparison. */
+BF_FN uint32_t narrow_upper(uint32_t u) {
+    uint32_t r = u + 0x7fffu + (u >> 16 & 1u);
+    return bf_bits_f(u) != bf_bits_f(u) ? u | 0x400000u : r;
+}
+
+template <int FROM, int TO, int SATURATE, int COUNT>
+BF_FN void convert_group(const uint32_t *in, uint32_t *out, uint32_t count[CONVERT_COUNTS]) {
+    constexpr int GROUP = group_of(FROM, TO);
+    if constexpr (FROM == BF_F32 && TO == BF_BF16 && !SATURATE && !COUNT) {
+#pragma unroll
+        for (int e = 0; e < GROUP; e += 2) out[e / 2] = narrow_upper(in[e]) >> 16 | (narrow_upper(in[e + 1]) & 0xffff0000u);
+        return;
+    }
+#pragma unroll
+    for (int e = 0; e < GROUP; e++) {
+        uint32_t x = element_of<FROM>(in, e), r = convert_bits<CONVERT_SOUND>(x, FROM, TO);
+        if (COUNT) convert_count(x, r, FROM, TO, count);
+        if (SATURATE) r = convert_clamp(r, TO);
+        if (TO == BF_F32)
+            out[e] = r;
+        else
+            out[e / 2] = e & 1 ? out[e / 2] | r << 16 : r;
+    }
+}
+
+/* Sums a thread's four counts over the block; one atomic a block and count. */
+BF_FN void add_counts(const uint32_t count[CONVERT_COUNTS], uint64_t *c) {
+    BF_SHARED uint32_t part[CONVERT_COUNTS][THREADS / 32];
+    for (int k = 0; k < CONVERT_COUNTS; k++) {
+        uint32_t v = count[k];
+        for (int mask = 16; mask; mask /= 2) v += bf_shfl_xor(v, mask);
+        if (bf_lane() == 0) part[k][bf_tid_x() / 32] = v;
+    }
+    bf_sync();
+    if (bf_tid_x() < CONVERT_COUNTS) {
+        uint64_t sum = 0;
+        for (int i = 0; i < THREADS / 32; i++) sum += part[bf_tid_x()][i];
+        if (sum) bf_atomic_add_u64(c + bf_tid_x(), sum);
+    }
+}
+
+template <int FROM, int TO, int SATURATE, int COUNT> BF_FN void convert_body(const convert_args &a) {
+    constexpr int GROUP = group_of(FROM, TO), UNROLL = TILE / THREADS / GROUP;
+    constexpr int IN = GROUP * type_bytes(FROM), OUT = GROUP * type_bytes(TO);
+    uint32_t count[CONVERT_COUNTS] = {0, 0, 0, 0};
+    int32_t tiles = (int32_t)(a.n / TILE); /* n below 2^44 */
+    const char *x = (const char *)a.x + (int64_t)bf_bid_x() * TILE * type_bytes(FROM) + bf_tid_x() * IN;
+    char *y = (char *)a.y + (int64_t)bf_bid_x() * TILE * type_bytes(TO) + bf_tid_x() * OUT;
+    for (int32_t t = bf_bid_x(); t < tiles; t += bf_gdim_x()) {
+        uint32_t in[UNROLL][IN / 4], out[OUT / 4];
+#pragma unroll
+        for (int i = 0; i < UNROLL; i++) load_words<IN / 4>(x + i * THREADS * IN, in[i]);
+#pragma unroll
+        for (int i = 0; i < UNROLL; i++) {
+            convert_group<FROM, TO, SATURATE, COUNT>(in[i], out, count);
+            store_words<OUT / 4>(y + i * THREADS * OUT, out);
+        }
+        x += (int64_t)bf_gdim_x() * TILE * type_bytes(FROM);
+        y += (int64_t)bf_gdim_x() * TILE * type_bytes(TO);
+    }
+    int64_t i = (int64_t)tiles * TILE + bf_bid_x() * THREADS + bf_tid_x(); /* the rest, a thread an element */
+    if (i < a.n) {
+        uint32_t in = convert_load(a.x, FROM, i), r = convert_bits<CONVERT_SOUND>(in, FROM, TO);
+        if (COUNT) convert_count(in, r, FROM, TO, count);
+        convert_store(a.y, TO, i, SATURATE ? convert_clamp(r, TO) : r);
+    }
+    if (COUNT) add_counts(count, a.c);
+}
+
+/* name, from, to: four kernels each, by saturation (s) and counting (c). */
+#define CONVERT_PAIRS(K)                                                                                        \
+    K(f32_f32, BF_F32, BF_F32) K(f32_f16, BF_F32, BF_F16) K(f32_bf16, BF_F32, BF_BF16)                          \
+    K(f16_f32, BF_F16, BF_F32) K(f16_f16, BF_F16, BF_F16) K(f16_bf16, BF_F16, BF_BF16)                          \
+    K(bf16_f32, BF_BF16, BF_F32) K(bf16_f16, BF_BF16, BF_F16) K(bf16_bf16, BF_BF16, BF_BF16)
+#define CONVERT_KERNELS(name, from, to)                                                                         \
+    BF_KERNEL_FN(convert_##name, convert_args, THREADS) { convert_body<from, to, 0, 0>(a); }                    \
+    BF_KERNEL_FN(convert_##name##_s, convert_args, THREADS) { convert_body<from, to, 1, 0>(a); }                \
+    BF_KERNEL_FN(convert_##name##_c, convert_args, THREADS) { convert_body<from, to, 0, 1>(a); }                \
+    BF_KERNEL_FN(convert_##name##_sc, convert_args, THREADS) { convert_body<from, to, 1, 1>(a); }
+CONVERT_PAIRS(CONVERT_KERNELS)
+
 #if BF_HOST
+constexpr int NAIVE_BLOCKS = 4096;
+constexpr int MOST_BLOCKS = 960; /* four waves of eight blocks on 30 SMs; a bigger grid only adds launch work */
+
 static int convert_naive_plan(const bf_problem *p, bf_step *s) {
     convert_args a = convert_make_args(p);
     int steps = 0;
@@ -20,10 +137,44 @@ static int convert_naive_plan(const bf_problem *p, bf_step *s) {
                 NAIVE_THREADS, 1, 0, a);
     return steps;
 }
+
+static const struct {
+    int from, to;
+    bf_step_fn<convert_args> fn[2][2]; /* [saturate][count] */
+} kernels[] = {
+#define ROW(name, from, to)                                               \
+    {from,                                                                \
+     to,                                                                  \
+     {{BF_STEP_FN(convert_##name), BF_STEP_FN(convert_##name##_c)},       \
+      {BF_STEP_FN(convert_##name##_s), BF_STEP_FN(convert_##name##_sc)}}},
+    CONVERT_PAIRS(ROW)
+#undef ROW
+};
+
+/* Pointers that are not 16-byte aligned take the plain kernel. */
+static int convert_vec_plan(const bf_problem *p, bf_step *s) {
+    convert_args a = convert_make_args(p);
+    if (!launch_aligned16(a.x) || !launch_aligned16(a.y)) return convert_naive_plan(p, s);
+    int steps = 0;
+    if (a.c) bf_step_set(&s[steps++], BF_STEP_FN(convert_zero), 1, 1, 32, 1, 0, {a.c});
+    int64_t blocks = launch_blocks(a.n, TILE, MOST_BLOCKS);
+    for (const auto &k : kernels)
+        if (k.from == a.from && k.to == a.to)
+            bf_step_set(&s[steps++], k.fn[a.saturate][a.c != nullptr], blocks < LEAST_BLOCKS ? LEAST_BLOCKS : blocks, 1,
+                        THREADS, 1, 0, a);
+    return steps;
+}
+
 static const bf_kernel naive = {
     .op = "convert", .name = "convert_naive", .file = "convert", .target = BF_STEP_TARGET, .role = BF_NAIVE,
     .summary = "a thread an element, types read at run time", .rank = 0, .accepts = convert_accepts,
     .plan = convert_naive_plan,
 };
 BF_REGISTER(naive);
+static const bf_kernel vec = {
+    .op = "convert", .name = "convert_vec", .file = "convert", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .summary = "a kernel a direction, 16 bytes of the wider type a thread, four in flight; memory-bound", .rank = 1,
+    .accepts = convert_accepts, .plan = convert_vec_plan,
+};
+BF_REGISTER(vec);
 #endif

@@ -1,3 +1,4 @@
+#include "q4k_lane.h"
 #include "q4k_matvec_naive.h"
 #include "launch.h"
 
@@ -88,30 +89,9 @@ template <int LANES> BF_FN void quantise_body(const matvec_args &a) {
 BF_KERNEL_FN(q4k_quantise_c4, matvec_args, QUANTISE_THREADS) { quantise_body<4>(a); }
 BF_KERNEL_FN(q4k_quantise_c8, matvec_args, QUANTISE_THREADS) { quantise_body<8>(a); }
 
-/* The scales of the two sub-blocks that a lane works on, decoded without a branch: what differs between sub-blocks
- * 0..3 and 4..7 is two shifts and two masks that the lane keeps in registers. */
-struct lane_scales {
-    uint32_t shift_a, shift_b, mask_a, mask_b;
-};
-BF_FN lane_scales lane_scales_make(int j) {
-    uint32_t upper = j >= 2, half = 16 * (j & 1);
-    return {half + 2 * upper, half, upper ? 0x3030u : 0x3f3fu, upper ? 0x0f0fu : 0u};
-}
-struct pair_scales {
-    float dsc[2], dm[2];
-};
-BF_FN pair_scales lane_scales_get(const lane_scales &t, bf_u32x4 header) {
-    uint32_t sc = ((header.y >> t.shift_a) & t.mask_a) | ((header.w >> t.shift_b) & t.mask_b);
-    uint32_t mn = ((header.z >> t.shift_a) & t.mask_a) | ((header.w >> t.shift_b >> 4) & t.mask_b);
-    float d = bf_f16_to_f32(header.x & 0xffffu), dmin = bf_f16_to_f32(header.x >> 16);
-    return {{d * (float)(sc & 0xffu), d * (float)(sc >> 8)}, {dmin * (float)(mn & 0xffu), dmin * (float)(mn >> 8)}};
-}
-
 /* 1.5 * 2^23: an integer sum below 2^22 in magnitude started here is a float's bits; one subtraction brings it back. */
 enum : int32_t { INT_BASE = 0x4b400000 };
 BF_FN float int_value(int32_t sum) { return bf_bits_f((uint32_t)sum) - 12582912.0f; }
-
-BF_FN uint32_t word_of(bf_u32x4 v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
 /* N columns, R rows a warp. */
 template <int LANES, int N, int R> BF_FN void matvec_int8_tuned(const matvec_args &a) {
@@ -237,8 +217,8 @@ template <int LANES, int N, int R> BF_FN void matvec_fp32_tuned(const matvec_arg
             for (int r = 0; r < R; r++)
 #pragma unroll
                 for (int k = 0; k < 4; k++) {
-                    uint32_t bits = (q[r][i % W::WORDS] >> 8 * k & (high ? 0xf0u : 0x0fu)) | 0x4b000000u;
-                    weight[r][k] = bf_fma(scale[r].dsc[high], bf_bits_f(bits) - 8388608.0f, -scale[r].dm[high]);
+                    float nibble = lane_nibble(q[r][i % W::WORDS], k, high);
+                    weight[r][k] = bf_fma(scale[r].dsc[high], nibble, -scale[r].dm[high]);
                 }
 #pragma unroll
             for (int c = 0; c < N; c++) {

@@ -4,7 +4,7 @@
 #include "../common/stream.h"
 #include "launch.h"
 
-constexpr int NAIVE_THREADS = 256, NAIVE_BLOCKS = 4096;
+constexpr int NAIVE_THREADS = 256;
 
 struct stream_args {
     const float *x, *z;
@@ -33,7 +33,86 @@ BF_KERNEL_FN(stream_naive, stream_args, NAIVE_THREADS) {
     if (a.mode == STREAM_READ && check) bf_atomic_xor_u32(a.c, check);
 }
 
+/* ---- wide ---- */
+
+constexpr int THREADS = 256, UNROLL = 4;
+constexpr int TILE = THREADS * UNROLL;    /* groups of four elements, a block, a trip */
+
+template <int MODE> BF_FN bf_u32x4 stream_value(const bf_u32x4 &x, const bf_u32x4 &z, uint32_t g) {
+    if (MODE == STREAM_COPY) return x;
+    if (MODE == STREAM_WRITE) {
+        uint32_t w = 0x3f800000u | (4 * g & 0xffu); /* a multiple of four: the others differ in two bits */
+        return {w, w + 1, w + 2, w + 3};
+    }
+    return {bf_f_bits(bf_fma(3.0f, bf_bits_f(z.x), bf_bits_f(x.x))), bf_f_bits(bf_fma(3.0f, bf_bits_f(z.y), bf_bits_f(x.y))),
+            bf_f_bits(bf_fma(3.0f, bf_bits_f(z.z), bf_bits_f(x.z))), bf_f_bits(bf_fma(3.0f, bf_bits_f(z.w), bf_bits_f(x.w)))};
+}
+template <int STORE> BF_FN void stream_store(bf_u32x4 *y, bf_u32x4 v) {
+    if (STORE)
+        bf_st_u32x4_stream(y, v);
+    else
+        bf_st_u32x4(y, v);
+}
+BF_FN uint32_t stream_xor(const bf_u32x4 &v) { return v.x ^ v.y ^ v.z ^ v.w; }
+
+template <int MODE, int STORE> BF_FN void stream_wide(const stream_args &a) {
+    constexpr bool READS = MODE != STREAM_WRITE;
+    int64_t groups = a.n / 4;
+    int32_t tiles = (int32_t)(groups / TILE); /* n below 2^43 */
+    const bf_u32x4 zero = {0, 0, 0, 0};
+    int64_t at = (int64_t)bf_bid_x() * TILE + bf_tid_x(), step = (int64_t)bf_gdim_x() * TILE;
+    const bf_u32x4 *x = (const bf_u32x4 *)a.x + at, *z = (const bf_u32x4 *)a.z + at;
+    bf_u32x4 *y = (bf_u32x4 *)a.y + at;
+    uint32_t check = 0;
+    for (int32_t t = bf_bid_x(); t < tiles; t += bf_gdim_x()) {
+        bf_u32x4 u[UNROLL], v[UNROLL];
+#pragma unroll
+        for (int i = 0; i < UNROLL; i++) {
+            u[i] = READS ? bf_ld_u32x4(x + i * THREADS) : zero;
+            v[i] = MODE == STREAM_TRIAD ? bf_ld_u32x4(z + i * THREADS) : zero;
+        }
+#pragma unroll
+        for (int i = 0; i < UNROLL; i++) {
+            if (MODE == STREAM_READ)
+                check ^= stream_xor(u[i]);
+            else /* the tile's first group is a multiple of 1024: only the thread and i reach the low byte */
+                stream_store<STORE>(y + i * THREADS, stream_value<MODE>(u[i], v[i], (uint32_t)(bf_tid_x() + i * THREADS)));
+        }
+        x += step, y += step, z += step;
+    }
+    int64_t g = (int64_t)tiles * TILE + bf_bid_x() * THREADS + bf_tid_x(), i = 3 * groups + g; /* i: elements past 4*groups */
+    if (g < groups) {
+        bf_u32x4 u = READS ? bf_ld_u32x4((const bf_u32x4 *)a.x + g) : zero;
+        bf_u32x4 v = MODE == STREAM_TRIAD ? bf_ld_u32x4((const bf_u32x4 *)a.z + g) : zero;
+        if (MODE == STREAM_READ)
+            check ^= stream_xor(u);
+        else
+            stream_store<STORE>((bf_u32x4 *)a.y + g, stream_value<MODE>(u, v, (uint32_t)g));
+    } else if (i < a.n) {
+        if (MODE == STREAM_COPY) a.y[i] = a.x[i];
+        if (MODE == STREAM_READ) check ^= bf_ld_u32(a.x + i);
+        if (MODE == STREAM_WRITE) a.y[i] = bf_bits_f(stream_word(i));
+        if (MODE == STREAM_TRIAD) a.y[i] = bf_fma(3.0f, a.z[i], a.x[i]);
+    }
+    if (MODE == STREAM_READ) {
+        for (int mask = 16; mask; mask /= 2) check ^= bf_shfl_xor(check, mask);
+        if (bf_lane() == 0 && check) bf_atomic_xor_u32(a.c, check);
+    }
+}
+BF_KERNEL_FN(stream_copy, stream_args, THREADS) { stream_wide<STREAM_COPY, 0>(a); }
+BF_KERNEL_FN(stream_copy_cs, stream_args, THREADS) { stream_wide<STREAM_COPY, 1>(a); }
+BF_KERNEL_FN(stream_read, stream_args, THREADS) { stream_wide<STREAM_READ, 0>(a); }
+BF_KERNEL_FN(stream_write, stream_args, THREADS) { stream_wide<STREAM_WRITE, 0>(a); }
+BF_KERNEL_FN(stream_write_cs, stream_args, THREADS) { stream_wide<STREAM_WRITE, 1>(a); }
+BF_KERNEL_FN(stream_triad, stream_args, THREADS) { stream_wide<STREAM_TRIAD, 0>(a); }
+BF_KERNEL_FN(stream_triad_cs, stream_args, THREADS) { stream_wide<STREAM_TRIAD, 1>(a); }
+
 #if BF_HOST
+constexpr int NAIVE_BLOCKS = 4096;
+/* A thread for each group after the last full tile, and for each odd element. */
+constexpr int LEAST_BLOCKS = UNROLL + 1;
+constexpr int MOST_BLOCKS = 960; /* four waves of eight blocks on 30 SMs */
+
 static stream_args stream_make_args(const bf_problem *p) {
     stream_args a = {};
     a.x = (const float *)p->ptr[STREAM_X];
@@ -63,4 +142,28 @@ static const bf_kernel naive = {
     .plan = stream_naive_plan,
 };
 BF_REGISTER(naive);
+
+/* Pointers that are not 16-byte aligned take the plain kernel, and its plain stores. */
+static int stream_vec_plan(const bf_problem *p, bf_step *s) {
+    static const bf_step_fn<stream_args> kernels[][2] = {
+        {BF_STEP_FN(stream_copy), BF_STEP_FN(stream_copy_cs)},
+        {BF_STEP_FN(stream_read), BF_STEP_FN(stream_read)},
+        {BF_STEP_FN(stream_write), BF_STEP_FN(stream_write_cs)},
+        {BF_STEP_FN(stream_triad), BF_STEP_FN(stream_triad_cs)},
+    };
+    stream_args a = stream_make_args(p);
+    if (!launch_aligned16(a.x) || !launch_aligned16(a.y) || !launch_aligned16(a.z)) return stream_naive_plan(p, s);
+    int steps = 0;
+    int64_t blocks = launch_blocks(a.n, 4 * TILE, MOST_BLOCKS);
+    if (a.mode == STREAM_READ) bf_step_set(&s[steps++], BF_STEP_FN(stream_zero), 1, 1, 32, 1, 0, a);
+    bf_step_set(&s[steps++], kernels[a.mode][p->param[STREAM_STORE] != 0], blocks < LEAST_BLOCKS ? LEAST_BLOCKS : blocks,
+                1, THREADS, 1, 0, a);
+    return steps;
+}
+static const bf_kernel vec = {
+    .op = "stream", .name = "stream_vec", .file = "stream", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .summary = "128-bit accesses, four a thread in flight, plain or streaming stores", .rank = 1,
+    .accepts = stream_accepts, .plan = stream_vec_plan,
+};
+BF_REGISTER(vec);
 #endif
