@@ -5,7 +5,7 @@
 
 For each run under DIR (a folder with case.json and the tensors as .npy):
   1. the C reference (ref-<tensor>.npy) against the one computed here, which shares no code with it: both must agree far below
-     the bound (a thousandth of it, or to the last bit where the bound is 0);
+     the bound (1e-5 of it, or to the last bit where the bound is 0);
   2. the C bound against the magnitudes computed here: it must be the same multiple of them in every row of a column, and no
      larger than the cap of the op allows;
   3. the kernel's output against the reference computed here, within the C bound.
@@ -61,7 +61,7 @@ def compare(run, name, ref, bound_cap=None):
     finite, anything = np.isfinite(ref), np.isinf(bound)
     if np.any(np.isnan(bound) == finite):
         yield f"{name}: the references disagree about which outputs are finite"
-    same = np.abs(c_ref - ref) <= 1e-3 * bound
+    same = np.abs(c_ref - ref) <= 1e-5 * bound
     same |= (c_ref == ref) | ~finite | anything
     if not same.all():
         i = int(np.argmin(same))

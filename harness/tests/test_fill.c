@@ -1,0 +1,199 @@
+/* The fills: what each promises, and that the bytes never change. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../reference/number.h"
+#include "../../reference/q4_k.h"
+#include "../fill.h"
+
+Test(fill, names_are_known_and_parse_back) {
+    for (int i = 0; i < BF_FILLS; i++) cr_assert_eq(bf_fill_parse(bf_fill_name((bf_fill)i)), i);
+    cr_assert_not(bf_fill_known("gaus"));
+    cr_assert_not(bf_fill_known(""));
+    cr_assert_not(bf_fill_known(NULL));
+}
+
+static uint64_t hash(const void *data, size_t n) { /* FNV-1a */
+    const unsigned char *p = data;
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* A change here changes the data of every recorded case: give the fill another name instead. */
+Test(fill, bytes_are_the_same_on_every_machine) {
+    static float values[2 * 512];
+    static unsigned char blocks[3 * 2 * 144];
+    static const struct { uint64_t values, blocks; } want[BF_FILLS] = {
+        [0] = {0x3cf6dc698b52d50cu, 0x95378bef14494283u}, /* gauss */
+        [1] = {0xdb07ef97c2e31880u, 0x95378bef14494283u}, /* outlier */
+        [2] = {0x1b2d62f2f3514f5du, 0xb4887627c4cbd057u}, /* heavy */
+        [3] = {0x731459248fe178d1u, 0x95378bef14494283u}, /* uniform */
+        [4] = {0x17600a2d7a7886c0u, 0xe06c79736ea90dedu}, /* integer */
+        [5] = {0xe336f7ea8fa1d8efu, 0xa83f87e660a3a8e6u}, /* edge */
+        [6] = {0x718aab4e3179d9b8u, 0xa83f87e660a3a8e6u}, /* finite-edge */
+        [7] = {0xa9bc16431ff5cf25u, 0x77a6ecfef7a850c1u}, /* constant */
+        [8] = {0x703f07ebc5be8e65u, 0x95378bef14494283u}, /* onehot */
+        [9] = {0x4d2737a1b8714d77u, 0x95378bef14494283u}, /* sparse */
+        [10] = {0xb8b6e6784e2ac325u, 0x5906e99b073d7e76u}, /* swamp */
+        [11] = {0xd81a2bd442a3855cu, 0x8dc6ce8fea921422u}, /* bits */
+        [12] = {0x3966775e6cb814b8u, 0x8dc6ce8fea921422u}, /* ties */
+        [13] = {0x0aa3eaf0149269cbu, 0x8dc6ce8fea921422u}, /* all16 */
+        [14] = {0x8d4b90e3dcf49fa5u, 0x24127a68b4dac7fbu}, /* zeros */
+    };
+    for (int f = 0; f < BF_FILLS; f++) {
+        bf_fill_values((bf_fill)f, 42, 1, BF_F32, 2, 512, 0, values);
+        bf_fill_q4_k((bf_fill)f, 42, 0, 3, 2, blocks);
+        cr_expect(hash(values, sizeof values) == want[f].values && hash(blocks, sizeof blocks) == want[f].blocks,
+                  "[%d] = {0x%016llxu, 0x%016llxu}, /* %s */", f, (unsigned long long)hash(values, sizeof values),
+                  (unsigned long long)hash(blocks, sizeof blocks), bf_fill_name((bf_fill)f));
+    }
+}
+
+Test(fill, an_element_does_not_depend_on_the_length) {
+    static float few[64], many[4096];
+    for (int f = BF_FILL_GAUSS; f <= BF_FILL_INTEGER; f++) {
+        bf_fill_values((bf_fill)f, 7, 0, BF_F32, 1, 64, 0, few);
+        bf_fill_values((bf_fill)f, 7, 0, BF_F32, 1, 4096, 0, many);
+        cr_assert(!memcmp(few, many, sizeof few), "%s", bf_fill_name((bf_fill)f));
+    }
+}
+
+Test(fill, seeds_and_streams_differ) {
+    static float a[256], b[256], c[256];
+    bf_fill_values(BF_FILL_GAUSS, 1, 0, BF_F32, 1, 256, 0, a);
+    bf_fill_values(BF_FILL_GAUSS, 2, 0, BF_F32, 1, 256, 0, b);
+    bf_fill_values(BF_FILL_GAUSS, 1, 1, BF_F32, 1, 256, 0, c);
+    int same = 0;
+    for (int i = 0; i < 256; i++) same += a[i] == b[i] || a[i] == c[i];
+    cr_assert_leq(same, 2);
+}
+
+/* Sample moments of 2^20 values; limits are five standard errors: 5/sqrt(n), 5 sqrt(2/n), 5 sqrt(96/n). */
+Test(fill, gauss_has_the_moments_of_a_gaussian) {
+    const int n = 1 << 20;
+    double s1 = 0, s2 = 0, s4 = 0, lag = 0, last = 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t r[4];
+        bf_random4(3, 0, (uint64_t)i, r);
+        double x = bf_random_gauss(r);
+        s1 += x, s2 += x * x, s4 += x * x * x * x, lag += x * last, last = x;
+    }
+    cr_assert_lt(fabs(s1 / n), 5 / sqrt(n));
+    cr_assert_lt(fabs(lag / n), 5 / sqrt(n));
+    cr_assert_lt(fabs(s2 / n - 1), 5 * sqrt(2.0 / n));
+    cr_assert_lt(fabs(s4 / n - 3), 0.025 + 5 * sqrt(96.0 / n)); /* 0.025: its own kurtosis is 2.98 */
+}
+
+Test(fill, integer_blocks_hold_127_once_and_small_integers) {
+    static float x[4 * 1024];
+    bf_fill_values(BF_FILL_INTEGER, 5, 1, BF_F32, 4, 1024, 0, x);
+    for (int row = 0; row < 4; row++) {
+        double unit = ldexp(1, bf_fill_integer_exponent(5, 1, row));
+        for (int b = 0; b < 32; b++) {
+            int large = 0;
+            for (int i = 0; i < 32; i++) {
+                double v = fabs(x[row * 1024 + b * 32 + i]) / unit;
+                cr_assert(v == 127 || v == 1 || v == 0);
+                large += v == 127;
+            }
+            cr_assert_eq(large, 1);
+        }
+    }
+}
+
+/* The claim of fill.h: sums of magnitudes stay below 2^24 units up to K = 64 * 256. */
+Test(fill, integer_sums_are_exact_in_fp32) {
+    enum { K = 64 * 256 };
+    static float x[K];
+    static unsigned char blocks[64 * 144];
+    static double w[K], size[K];
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        bf_fill_values(BF_FILL_INTEGER, seed, 1, BF_F32, 1, K, 0, x);
+        bf_fill_q4_k(BF_FILL_INTEGER, seed, 0, 1, 64, blocks);
+        cr_assert(bf_ref_q4_k_row(blocks, K, w, size));
+        double sum = 0, unit = ldexp(1, bf_fill_integer_exponent(seed, 1, 0) + bf_fill_integer_exponent(seed, 0, 0));
+        for (int i = 0; i < K; i++) sum += size[i] * fabs(x[i]);
+        cr_assert_lt(sum / unit, 0x1p24);
+        cr_assert_eq(sum / unit, floor(sum / unit));
+    }
+}
+
+Test(fill, edges_hold_every_class_in_every_type) {
+    static const bf_dtype types[] = {BF_F32, BF_F16, BF_BF16};
+    static uint32_t data[512];
+    for (int t = 0; t < 3; t++) {
+        int nan = 0, inf = 0, minus_zero = 0, subnormal = 0, largest = 0, signalling = 0;
+        bf_ref_format f = bf_ref_format_of(types[t]);
+        bf_fill_values(BF_FILL_EDGE, 1, 0, types[t], 1, 512, 0, data);
+        for (int i = 0; i < 512; i++) {
+            uint32_t u = bf_ref_bits_at(types[t], data, i);
+            double v = bf_ref_decode(types[t], u);
+            nan += isnan(v), inf += isinf(v) != 0, minus_zero += v == 0 && signbit(v);
+            subnormal += bf_ref_is_subnormal(types[t], u), largest += v == bf_ref_largest(types[t]);
+            signalling += isnan(v) && !(u >> (f.fraction - 1) & 1);
+        }
+        cr_assert(nan && inf && minus_zero && subnormal && largest && signalling, "type %d", types[t]);
+        bf_fill_values(BF_FILL_FINITE_EDGE, 1, 0, types[t], 1, 512, 0, data);
+        for (int i = 0; i < 512; i++) cr_assert(isfinite(bf_ref_at(types[t], data, i)));
+    }
+}
+
+Test(fill, edge_keeps_every_other_row_finite) {
+    static float x[6 * 512];
+    bf_fill_values(BF_FILL_EDGE, 1, 1, BF_F32, 6, 512, 0, x);
+    for (int row = 0; row < 6; row++) {
+        int bad = 0;
+        for (int i = 0; i < 512; i++) bad += !isfinite(x[row * 512 + i]);
+        cr_assert_eq(bad > 0, (row + 1) % 2, "row %d: %d", row, bad);
+    }
+}
+
+Test(fill, all16_is_all_patterns) {
+    static uint16_t h[65536];
+    bf_fill_values(BF_FILL_ALL16, 1, 0, BF_F16, 1, 65536, 0, h);
+    for (int i = 0; i < 65536; i++) cr_assert_eq(h[i], i);
+}
+
+Test(fill, ties_lie_half_way_for_a_16_bit_type) {
+    static float x[4096];
+    int halves[2] = {0};
+    bf_fill_values(BF_FILL_TIES, 1, 0, BF_F32, 1, 4096, 0, x);
+    for (int i = 0; i < 4096; i++)
+        for (int t = 0; t < 2; t++) {
+            if (!isfinite(x[i])) continue;
+            double ulp = bf_ref_ulp(t ? BF_BF16 : BF_F16, x[i]), rest = fabs(x[i]) / ulp;
+            halves[t] += rest - floor(rest) == 0.5 && fabs(x[i]) < 65504;
+        }
+    cr_assert(halves[0] > 1000 && halves[1] > 500, "%d fp16, %d bf16", halves[0], halves[1]);
+}
+
+Test(fill, onehot_sparse_and_scale) {
+    static float x[8 * 512];
+    bf_fill_values(BF_FILL_ONEHOT, 9, 1, BF_F32, 8, 512, 3, x);
+    for (int row = 0; row < 8; row++) {
+        float sum = 0;
+        for (int i = 0; i < 512; i++) sum += x[row * 512 + i];
+        cr_assert_eq(sum, 8.0f);
+    }
+    bf_fill_values(BF_FILL_SPARSE, 9, 1, BF_F32, 8, 512, 0, x);
+    for (int row = 0; row < 8; row++) {
+        int some = 0;
+        for (int i = 0; i < 512; i++) some += x[row * 512 + i] != 0;
+        cr_assert(some >= 1 && some <= 4);
+    }
+}
+
+/* Standard deviation near 0.025 and mean near 0, as quantised weights of a model have. */
+Test(fill, gauss_weights_look_like_weights) {
+    static unsigned char blocks[256 * 144];
+    static double w[256 * 256];
+    bf_fill_q4_k(BF_FILL_GAUSS, 1, 0, 256, 1, blocks);
+    cr_assert(bf_ref_q4_k_row(blocks, 256 * 256, w, NULL));
+    double s1 = 0, s2 = 0;
+    for (int i = 0; i < 65536; i++) s1 += w[i], s2 += w[i] * w[i];
+    cr_assert_lt(fabs(s1 / 65536), 0.005);
+    cr_assert(sqrt(s2 / 65536) > 0.015 && sqrt(s2 / 65536) < 0.04, "%g", sqrt(s2 / 65536));
+}
