@@ -376,7 +376,7 @@ int bf_command_bench(bf_options *o) {
     bf_error err = {{0}};
     if (!o->select.suite_count && !o->select.word_count && !o->select.weights && !o->select.tier)
         o->select.suites[o->select.suite_count++] = "bench";
-    if (!o->select.tier) o->select.tier = "full"; /* named suites run whole */
+    if (!o->select.tier) o->select.tier = "bench"; /* named suites run whole */
     int status = bf_select_devices(&o->select, &b.found, &err);
     if (!status && bf_select_cases(&o->select, &b.cases, &err)) status = BF_EXIT_USAGE;
     if (!status && !(b.record = bf_record_open(o->json, NULL, &err))) status = BF_EXIT_USAGE;

@@ -199,8 +199,8 @@ static int set_common(const parser *p, int key, const char *value, bf_case *c) {
                   : 0;
     }
     if (key == EXPECT && strcmp(value, "zeros")) return complain(p, "expect=%.64s: unknown (known: zeros)", value);
-    if (key == TIER && strcmp(value, "quick") && strcmp(value, "full"))
-        return complain(p, "tier=%.64s: unknown (known: quick, full)", value);
+    if (key == TIER && strcmp(value, "quick") && strcmp(value, "full") && strcmp(value, "bench"))
+        return complain(p, "tier=%.64s: unknown (known: quick, full, bench)", value);
     char **where[COMMON_KEYS] = {[WITNESS] = &c->witness, [EXPECT] = &c->expect, [KERNEL] = &c->kernel, [TIER] = &c->tier};
     *where[key] = (char *)value;
     return 0;

@@ -63,7 +63,7 @@ struct bf_case {
     char *witness;    /* name of the witness, NULL otherwise */
     char *expect;     /* "zeros": many exact zeros are right; NULL otherwise */
     char *kernel;     /* glob on kernel names this case is for, NULL: all */
-    char *tier;       /* "quick" (default) or "full" */
+    char *tier;       /* "quick" (default), "full", "bench" (only timed) */
     const void *real; /* --weights: the Q4_K bytes of the weight tensor, mapped; NULL: filled */
     uint64_t real_bytes;
     const float *golden; /* --weights: what the file says output `golden_slot` must be, bit for bit (any NaN = any NaN) */
