@@ -36,6 +36,7 @@ struct matvec_args {
     int32_t *xs;
     char *scratch;
     int32_t m, k, n, x_type;
+    int32_t aligned; /* w, x to 16 bytes, xq to 4; 0: to their elements (a super-block's: 2) */
 };
 
 BF_FN float matvec_to_f32(uint32_t v, int type) {
@@ -164,7 +165,7 @@ static inline int matvec_accepts(const bf_problem *p) {
     bf_dtype x = p->type[Q4K_MATVEC_X];
     int64_t m = p->dim[Q4K_MATVEC_M], k = p->dim[Q4K_MATVEC_K], n = p->dim[Q4K_MATVEC_N];
     return p->type[Q4K_MATVEC_W] == BF_Q4_K && (x == BF_F32 || x == BF_F16 || x == BF_BF16) && n >= 1 &&
-           n <= Q4K_MATVEC_MAX_N && m >= 1 && m <= 1 << 27 && k >= 256 && k <= 1 << 24;
+           n <= Q4K_MATVEC_MAX_N && m >= 1 && m <= 1 << 26 && k >= 256 && k <= 1 << 24;
 }
 static inline matvec_args matvec_arguments(const bf_problem *p) {
     matvec_args a = {};
@@ -173,6 +174,7 @@ static inline matvec_args matvec_arguments(const bf_problem *p) {
     a.xs = (int32_t *)p->ptr[Q4K_MATVEC_XS], a.scratch = (char *)p->scratch;
     a.m = (int32_t)p->dim[Q4K_MATVEC_M], a.k = (int32_t)p->dim[Q4K_MATVEC_K], a.n = (int32_t)p->dim[Q4K_MATVEC_N];
     a.x_type = p->type[Q4K_MATVEC_X];
+    a.aligned = launch_aligned(a.w, 16) && launch_aligned(a.x, 16) && launch_aligned(a.xq, 4);
     return a;
 }
 /* Additions behind one output: one a weight; one a block beside the bracket's own. Both products before them round
