@@ -16,6 +16,10 @@
 int bf_exhaustive_convert(const bf_backend *, bf_context *, const bf_kernel *k, bf_dtype to, bf_verdict *v,
                           bf_error *err);
 
+/* The same on inputs start .. end-1, multiples of 2^20: parts of the whole, to be run side by side. */
+int bf_exhaustive_range(const bf_backend *, bf_context *, const bf_kernel *k, bf_dtype to, uint64_t start, uint64_t end,
+                        bf_verdict *v, bf_error *err);
+
 /* The step function by itself, for tests. first[c]: bits of the smallest fp32 magnitude that rounds to code c of the
  * target (0 for c = 0); entries 0 .. infinity's code. Returns that code, `room` must exceed it (32,769 is enough). */
 int bf_exhaustive_steps(bf_dtype to, uint32_t *first, int room);

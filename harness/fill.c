@@ -58,10 +58,12 @@ static const uint32_t finite_edges[] = {
     0x45000000, 0x45001000, 0x4b800000, 0x4b800001, /* 2048, 2049 (fp16 tie); 2^24 */
     0x477fe000, 0xc77fe000, 0x477fefff, 0x477ff000, /* 65504; just below 65520; 65520: tie, overflow in fp16 */
     0xc77ff000, 0x477fffff, 0x47800000, 0x47435000, /* 65535.99, 65536, 50000 */
-    0x5f000000, 0xdf000000, 0x7e800000, 0x7f000000, /* 2^63, 2^126, 2^127 */
+    0x5f000000, 0xdf000000,                         /* 2^63: the last moderate one */
+    0x7e800000, 0x7f000000,                         /* 2^126, 2^127 */
     0x7f7f0000, 0xff7f0000, 0x7f7f7fff, 0x7f7f8000, /* bf16 max; below and at its overflow tie */
     0x7f7fffff, 0xff7fffff,                         /* FLT_MAX */
 };
+enum { BEYOND_MODERATE = 8 /* entries from 2^126 on */ };
 static const uint32_t infinite_edges[] = {
     0x7f800000, 0xff800000,             /* infinities */
     0x7fc00000, 0xffc00000, 0x7fc00001, /* quiet NaNs */
@@ -71,7 +73,8 @@ static const uint32_t infinite_edges[] = {
 };
 enum {
     FINITE = sizeof finite_edges / sizeof *finite_edges,
-    INFINITE = sizeof infinite_edges / sizeof *infinite_edges
+    INFINITE = sizeof infinite_edges / sizeof *infinite_edges,
+    MODERATE = FINITE - BEYOND_MODERATE
 };
 
 static const double constants[] = {1, -1, 0.1, 2047, -3, 1e-3, 60000, -0.02};
@@ -141,10 +144,11 @@ static uint32_t pattern(bf_fill f, uint64_t seed, bf_dtype type, int64_t rows, i
     default: break;
     }
     /* Edges: walk the table from a place that the seed picks, so that short cases see all of it over the seeds. */
-    int bad = f == BF_FILL_EDGE && (rows == 1 || ((uint64_t)row + seed) % 2);
-    uint64_t n = rows == 1 ? (uint64_t)(FINITE + (bad ? INFINITE : 0)) : FINITE;
+    uint64_t kind = ((uint64_t)row + seed) % 4, n = FINITE;
+    if (!rows && f == BF_FILL_EDGE) n = FINITE + INFINITE;
+    if (rows && kind != 3) n = MODERATE;
     uint64_t at = ((uint64_t)i + seed * 7 + (uint64_t)row * 11) % n;
-    if (rows > 1 && bad && r[3] % 128 == 0) f32 = infinite_edges[r[2] % INFINITE];
+    if (rows && kind == 1 && f == BF_FILL_EDGE && r[3] % 128 == 0) f32 = infinite_edges[r[2] % INFINITE];
     else f32 = at < FINITE ? finite_edges[at] : infinite_edges[at - FINITE];
     if (wide) return f32;
     if ((f32 & 0x7fffffff) > 0x7f800000) /* a NaN of the narrow type, payload bits as they fall */
@@ -163,14 +167,15 @@ static int is_pattern(bf_fill f) {
 void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, int64_t rows, int64_t columns, int pow2,
                     void *out) {
     double scale = power2(pow2 < -1000 ? -1000 : pow2 > 1000 ? 1000 : pow2);
+    int64_t count = rows ? rows : 1;
     int two = f == BF_FILL_OUTLIER || f == BF_FILL_HEAVY;
-    for (int64_t row = 0; row < rows; row++)
+    for (int64_t row = 0; row < count; row++)
         for (int64_t column = 0; column < columns; column++) {
             int64_t i = row * columns + column;
             uint32_t r[4], more[4] = {0}, bits;
             bf_random4(seed, stream, (uint64_t)i, r);
             if (two) bf_random4(seed, stream + 0x50000u, (uint64_t)i, more);
-            if (is_pattern(f)) bits = pattern(f, seed, type, rows, row, rows == 1 ? i : column, r);
+            if (is_pattern(f)) bits = pattern(f, seed, type, rows, row, column, r);
             else bits = bf_ref_encode(type, value(f, seed, stream, row, columns, column, r, more) * scale);
             if (type == BF_F32) memcpy((char *)out + 4 * i, &bits, 4);
             else memcpy((char *)out + 2 * i, &bits, 2); /* little-endian hosts only, as is GGUF */

@@ -48,7 +48,9 @@ double bf_random_gauss(const uint32_t r[4]);
  * integer: row r is 2^e(r) times integers; one element of each 32 is +-127, all others are -1, 0 or 1. With the weights of
  * bf_fill_q4_k every partial sum is an integer below 2^24 times the row's unit up to K = 64 * 256, and the 8-bit
  * quantiser loses nothing: results are exact in every order and on every path.
- * edge: rows with (row + seed) odd hold non-finite values (2-D); a single row holds the whole table. */
+ * rows 0: a list of `columns` values. edge and finite-edge: a list walks the whole table from a place that the seed picks. In
+ * rows (vectors of a product) the values go up to 2^63 only, so that sums stay within fp32; but rows with (row + seed) % 4
+ * = 1 hold infinities and NaN here and there (edge), those with 3 values up to the largest. */
 void bf_fill_values(bf_fill, uint64_t seed, uint32_t stream, bf_dtype type, int64_t rows, int64_t columns, int pow2,
                     void *out);
 

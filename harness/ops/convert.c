@@ -41,7 +41,7 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
 static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     int f = bf_fill_parse(c->fill);
     if (f < 0) return bf_fail(err, "convert: unknown fill '%s'", c->fill);
-    bf_fill_values((bf_fill)f, c->seed, 0, t[CONVERT_X].type, 1, c->problem.dim[CONVERT_N], 0, t[CONVERT_X].data);
+    bf_fill_values((bf_fill)f, c->seed, 0, t[CONVERT_X].type, 0, c->problem.dim[CONVERT_N], 0, t[CONVERT_X].data);
     return 0;
 }
 

@@ -41,7 +41,7 @@ static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     if (f < 0) return bf_fail(err, "stream: unknown fill '%s'", c->fill);
     for (int i = STREAM_X; i <= STREAM_Z; i++)
         if (t[i].role == BF_INPUT)
-            bf_fill_values((bf_fill)f, c->seed, (uint32_t)i, BF_F32, 1, c->problem.dim[STREAM_N], 0, t[i].data);
+            bf_fill_values((bf_fill)f, c->seed, (uint32_t)i, BF_F32, 0, c->problem.dim[STREAM_N], 0, t[i].data);
     return 0;
 }
 
