@@ -204,6 +204,20 @@ Test(case_text, lines_are_counted_and_an_error_takes_all_of_the_file_back) {
     bf_case_list_free(&list);
 }
 
+Test(case_text, a_file_of_too_many_cases_is_refused) {
+    char text[16384] = "q4k_matvec k=256";
+    put_list(text, "m", 300), put_list(text, "seed", 200);
+    strcat(text, "\nq4k_matvec k=512");
+    put_list(text, "m", 200), put_list(text, "seed", 200);
+    cr_assert_eq(bf_case_parse_text(text, strlen(text), "b.case", &list, &err), 0, "%s", err.text);
+    cr_assert_eq(list.count, 100000);
+    bf_case_list_free(&list);
+    strcat(text, "\nconvert n=1 from=f32 to=f16\n");
+    cr_assert_eq(bf_case_parse_text(text, strlen(text), "b.case", &list, &err), -1);
+    cr_assert(strstr(err.text, "b.case:3: the file holds more than 100000 cases"), "%s", err.text);
+    cr_assert_eq(list.count, 0);
+}
+
 Test(case_text, a_byte_order_mark_and_a_missing_last_newline_do_no_harm) {
     static const char text[] = "\xef\xbb\xbf" "convert n=1 from=f32 to=f16";
     cr_assert_eq(bf_case_parse_text(text, sizeof text - 1, "b.case", &list, &err), 0, "%s", err.text);

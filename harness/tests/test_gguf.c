@@ -344,6 +344,49 @@ Test(gguf, an_overlap_hidden_behind_an_empty_tensor_is_seen) {
     cr_assert(strstr(err.text, "overlap"), "%s", err.text);
 }
 
+Test(gguf, one_byte_of_overlap_is_seen) {
+    image m = make_image();
+    bf_error err;
+    set32(&m, m.type[1], 24); /* x: I8, 32 bytes from 288; s follows at 320 */
+    set64(&m, m.dim[1], 32);
+    cr_assert_eq(try_open(m.bytes, m.size, &err), 0, "%s", err.text);
+    set64(&m, m.dim[1], 33);
+    cr_assert_eq(try_open(m.bytes, m.size, &err), -1);
+    cr_assert(strstr(err.text, "s: its data overlap those of x"), "%s", err.text);
+}
+
+Test(gguf, data_begin_at_the_next_multiple_of_the_alignment_and_no_later) {
+    char name[65] = "";
+    for (size_t n = 1; n <= 64; n++) {
+        image m = {.size = 0};
+        bf_error err = {""};
+        name[n - 1] = 'n';
+        put(&m, "GGUF", 4), put32(&m, 3), put64(&m, 1), put64(&m, 0);
+        put_string(&m, name), put32(&m, 1), put64(&m, 3), put32(&m, GGUF_F32), put64(&m, 0);
+        m.data = (m.size + 31) / 32 * 32;
+        gguf_file *f = gguf_open_memory(m.bytes, m.data + 12, "x.gguf", &err);
+        cr_assert(f, "name of %zu bytes: %s", n, err.text);
+        cr_assert_eq(gguf_tensor_at(f, 0)->offset, m.data);
+        gguf_close(f);
+    }
+}
+
+Test(gguf, counts_have_limits_in_large_files_too) {
+    size_t size = 64u << 20; /* room for more entries than are allowed */
+    uint8_t *b = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert(b != MAP_FAILED);
+    const uint64_t over = (1 << 20) + 1, none = 0;
+    bf_error err;
+    memcpy(b, "GGUF\3", 5);
+    memcpy(b + 8, &over, 8);
+    cr_assert_null(gguf_open_memory(b, size, "x.gguf", &err));
+    cr_assert(strstr(err.text, "tensor count: 1048577 (at most 1048576"), "%s", err.text);
+    memcpy(b + 8, &none, 8), memcpy(b + 16, &over, 8);
+    cr_assert_null(gguf_open_memory(b, size, "x.gguf", &err));
+    cr_assert(strstr(err.text, "metadata count: 1048577 (at most 1048576"), "%s", err.text);
+    munmap(b, size);
+}
+
 Test(gguf, a_key_given_twice_is_refused) {
     image m = make_image();
     bf_error err;
