@@ -58,6 +58,9 @@ struct bf_backend {
     /* Proof that the device computes: a function of nonce that only its kernel evaluates (kernels/<target>/proof).
      * proof = bf_proof_expected(nonce) when right. */
     int (*prove)(bf_context *, uint64_t nonce, uint64_t *proof, bf_error *);
+    /* 1 after an error that no later call in this process recovers from (an illegal address, a failed launch): go on in
+     * a fresh child. NULL: never happens. */
+    int (*lost)(const bf_context *);
 };
 
 uint64_t bf_proof_expected(uint64_t nonce);

@@ -4,8 +4,7 @@
 #include "../backend.h"
 #include "simt.h"
 
-extern const bf_backend bf_backend_cpu;
-extern const bf_backend bf_backend_cuda __attribute__((weak)), bf_backend_hip __attribute__((weak)); /* NULL ends the list */
+extern const bf_backend bf_backend_cpu, bf_backend_cuda, bf_backend_hip;
 
 const bf_backend *const bf_backends[] = {
     &bf_backend_cpu, &bf_backend_simt_cuda, &bf_backend_simt_hip, &bf_backend_cuda, &bf_backend_hip, NULL,
