@@ -132,7 +132,7 @@ Test(case_line, wrong_lines_name_the_place_the_key_and_the_mend) {
         {"q4k_matvec m=1 k=256 scale=1x", "scale=1x: not a number"},
         {"q4k_matvec m=1 k=256 seed=-1", "seed=-1: not an integer"},
         {"q4k_matvec m=1 k=256 seed=18446744073709551616", "seed=18446744073709551616: out of range"},
-        {"q4k_matvec m=1 k=256 tier=slow", "tier=slow: unknown (known: quick, full)"},
+        {"q4k_matvec m=1 k=256 tier=slow", "tier=slow: unknown (known: quick, full, bench)"},
         {"q4k_matvec m=1 k=256 expect=ones", "expect=ones: unknown"},
         {"stream n=4 mode=cpy", "mode=cpy: unknown (did you mean copy?)"},
         {"q4k_matvec m=1 k=256 kernel=a\xff", "byte 30 is 0xff: not UTF-8"},

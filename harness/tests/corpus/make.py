@@ -50,6 +50,7 @@ GGUF = {
     "arrays": gguf([("b.strings", ARRAY, (STRING, ["x", "", "yz"])), ("b.numbers", ARRAY, (F32, [1, 2, 3])),
                     ("b.bools", ARRAY, (BOOL, [0, 1])), ("b.none", ARRAY, (U64, [])),
                     ("b.nested", ARRAY, (ARRAY, [(U8, [1, 2]), (STRING, ["in"]), (ARRAY, [(I16, [-1])])]))]),
+    "too_deep": gguf([("b.deep", ARRAY, (ARRAY, [(ARRAY, [(ARRAY, [(ARRAY, [(U8, [1])])])])]))]),
     "tensors": gguf([("general.architecture", STRING, "none")],
                     [("w", 12, [256, 2], 288), ("x", 0, [4], 16), ("s", 28, [], 8), ("e", 0, [0], 0)]),
     "aligned64": gguf([("general.alignment", U32, 64)], [("p", 1, [3, 2], 12), ("q", 30, [2], 4)], alignment=64),
@@ -70,6 +71,10 @@ CASE = {
     "dequant": "q4k_dequant m=3 k=256 to=f16 witness=dsc-fp16 kernel=*_vec tier=full expect=zeros fill=zeros\n",
     "stream": "\n\tstream n=2^20 mode=copy,read,write,triad store=plain seed=18446744073709551615\n",
     "scale": "q4k_matvec m=1 k=256 w=q4_k scale=2^-24,0x1p3,1e2,.5,-0 seed=2^63\n",
+    "many": "q4k_matvec k=256 m=" + ",".join(map(str, range(1, 99))) + " seed=" + ",".join(map(str, range(99)))
+            + " n=1,2,3,4,5,6,7,8 x=f32,f16\n",
+    "long": "convert n=1 from=f32 to=f16 kernel=" + "a" * 4040 + " fill=outlier seed=10000000000\n",
+    "scales": "q4k_matvec m=1 k=256 scale=1e999\nq4k_matvec m=1 k=256 scale=x\nq4k_matvec m=1 k=256 scale=2^-1075\n",
     "wrong": "q4k_matvec m=1 k=300\nq4_matvec m=1\nconvert n=1,,2\n",
 }
 
