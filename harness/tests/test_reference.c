@@ -12,6 +12,7 @@
 #include "../../reference/q4_k.h"
 #include "../../reference/q4k_matvec.h"
 #include "../fill.h"
+#include "../formats/npy.h"
 #include "../ops/ops.h"
 
 static const bf_dtype types[] = {BF_F32, BF_F16, BF_BF16};
@@ -108,6 +109,30 @@ Test(reference, conversions_by_the_contract) {
     cr_assert_not(bf_ref_convert(BF_F32, BF_F16, 1, BF_CPU, 0x7f800000).overflow);
     cr_assert(bf_ref_convert(BF_F32, BF_F16, 0, BF_CPU, 0x33000000).underflow);
     cr_assert(bf_ref_convert(BF_F32, BF_F16, 0, BF_CPU, 0x33800000).subnormal);
+}
+
+/* What ggml's conversions gave (cases/golden/README.md). Its software fp16 makes every NaN 0x7e00, so the F16C file is compared,
+ * which follows the contract's rule for the CPU. */
+static void same_as_golden(const char *in, const char *out, bf_dtype from, bf_dtype to) {
+    npy_array a = {0}, b = {0};
+    bf_error err;
+    if (in) cr_assert_eq(npy_open(in, &a, &err), 0, "%s", err.text);
+    cr_assert_eq(npy_open(out, &b, &err), 0, "%s", err.text);
+    cr_assert_geq(b.elements, 7808);
+    for (uint32_t i = 0; i < b.elements; i++) {
+        uint32_t x = in ? bf_ref_bits_at(from, a.data, i) : i;
+        uint32_t want = bf_ref_bits_at(to, b.data, i), got = bf_ref_convert(from, to, 0, BF_CPU, x).bits;
+        cr_assert_eq(got, want, "%s: 0x%x gave 0x%x, golden 0x%x", out, x, got, want);
+    }
+    if (in) npy_close(&a);
+    npy_close(&b);
+}
+
+Test(reference, conversions_agree_with_the_golden_files) {
+    same_as_golden(NULL, "cases/golden/bf16_all_to_f32bits.npy", BF_BF16, BF_F32);
+    same_as_golden(NULL, "cases/golden/fp16_all_to_f32bits.npy", BF_F16, BF_F32);
+    same_as_golden("cases/golden/f32_special_bits.npy", "cases/golden/f32_special_to_bf16.npy", BF_F32, BF_BF16);
+    same_as_golden("cases/golden/f32_special_bits.npy", "cases/golden/f32_special_to_fp16_f16c.npy", BF_F32, BF_F16);
 }
 
 Test(reference, q4_k_decoders_agree_on_random_blocks) {
