@@ -34,7 +34,8 @@ uint64_t bf_proof_expected(uint64_t nonce) {
     for (uint32_t warp = 0; warp < PROOF_BLOCKS * PROOF_THREADS / PROOF_WARP; warp++) {
         uint32_t value[PROOF_WARP];
         for (uint32_t lane = 0; lane < PROOF_WARP; lane++)
-            value[lane] = scramble((uint32_t)nonce + 0x9e3779b9u * (warp * PROOF_WARP + lane)) ^ (uint32_t)(nonce >> 32);
+            value[lane] =
+                scramble(scramble((uint32_t)nonce + 0x9e3779b9u * (warp * PROOF_WARP + lane)) ^ (uint32_t)(nonce >> 32));
         for (uint32_t mask = PROOF_WARP / 2; mask; mask /= 2) {
             uint32_t other[PROOF_WARP];
             for (uint32_t lane = 0; lane < PROOF_WARP; lane++) other[lane] = value[lane ^ mask];

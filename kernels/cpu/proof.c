@@ -25,7 +25,7 @@ static void warps(void *arg, int64_t begin, int64_t end, int thread) {
     for (int64_t w = begin; w < end; w++) {
         uint32_t v[LANES], u[LANES];
         for (uint32_t i = 0; i < LANES; i++)
-            v[i] = (uint32_t)(a->nonce >> 32) ^ mix((uint32_t)a->nonce + ((uint32_t)w * LANES + i) * 0x9e3779b9u);
+            v[i] = mix((uint32_t)(a->nonce >> 32) ^ mix((uint32_t)a->nonce + ((uint32_t)w * LANES + i) * 0x9e3779b9u));
         for (uint32_t m = 16; m; m >>= 1) {
             for (uint32_t i = 0; i < LANES; i++) u[i] = mix(v[i] * 3u + v[i ^ m] + m);
             for (uint32_t i = 0; i < LANES; i++) v[i] = u[i];

@@ -28,7 +28,7 @@ BF_KERNEL_FN(proof_clear, proof_args, 32) {
 BF_KERNEL_FN(proof_answer, proof_args, THREADS) {
     uint32_t warp = ((uint32_t)bf_bid_x() * (uint32_t)bf_bdim_x() + (uint32_t)bf_tid_x()) / BF_WARP;
     uint32_t id = warp * BF_WARP + (uint32_t)bf_lane();
-    uint32_t v = proof_mix((uint32_t)a.nonce + id * 0x9e3779b9u) ^ (uint32_t)(a.nonce >> 32);
+    uint32_t v = proof_mix(proof_mix((uint32_t)a.nonce + id * 0x9e3779b9u) ^ (uint32_t)(a.nonce >> 32));
     for (int mask = BF_WARP / 2; mask; mask >>= 1) v = proof_mix(v * 3u + bf_shfl_xor(v, mask) + (uint32_t)mask);
     if (bf_lane() == 0) {
         bf_atomic_xor_u32(&a.answer[0], v);
