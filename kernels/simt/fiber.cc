@@ -23,11 +23,7 @@ namespace ctx = boost::context::detail;
 
 namespace {
 
-#if defined(BF_ASAN)
-constexpr size_t STACK = 256 << 10; /* redzones make frames several times larger */
-#else
-constexpr size_t STACK = 64 << 10;
-#endif
+constexpr size_t STACK = 256 << 10; /* a sanitizer's frames, and its reports, take many times a kernel's */
 constexpr size_t GUARD = 4 << 10;
 
 bf_fiber host, fibers[BF_FIBERS];
@@ -64,6 +60,8 @@ void prepare(bf_fiber *f) {
 }
 
 } // namespace
+
+unsigned char *bf_fiber_top(const bf_fiber *f) { return static_cast<unsigned char *>(f->bottom) + f->bytes; }
 
 bf_fiber *bf_fiber_host() { return &host; }
 

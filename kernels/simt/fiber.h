@@ -20,6 +20,9 @@ bf_fiber *bf_fiber_take(void (*body)());
 /* For a fiber that has nothing to do: bf_fiber_take hands it out again, and it goes on where it switched away. */
 void bf_fiber_idle(bf_fiber *);
 
+/* One past the highest byte of its stack. */
+unsigned char *bf_fiber_top(const bf_fiber *);
+
 /* The host thread's own stack, as the place to come back to. */
 bf_fiber *bf_fiber_host();
 

@@ -20,6 +20,7 @@
 #endif
 
 #include "fiber.h"
+#include "race.h"
 #include "sections.h"
 #include "simt_state.h"
 
@@ -34,6 +35,7 @@ const bool bf_simt_has_fma = false;
 namespace {
 
 enum { WARP = 32, MAX_THREADS = BF_SIMT_MAX_THREADS, MAX_WARPS = MAX_THREADS / WARP };
+enum { RACE_STACK = 16 << 10 }; /* of each fiber's stack: what a kernel's frames may take, race.h */
 enum state : uint8_t { NEW, RUNNING, AT_WARP, AT_BLOCK, ENDED };
 
 struct site {
@@ -104,6 +106,7 @@ __attribute__((format(printf, 1, 2))) int refuse(const char *format, ...) {
     refuse("block (%d,%d,%d), thread (%d,%d): %s", bf_simt_now.bid_x, bf_simt_now.bid_y, bf_simt_now.bid_z,
            bf_simt_self->tid_x, bf_simt_self->tid_y, text);
     g.failed = true;
+    if (bf_race) bf_race_host();
     bf_fiber_abandon(bf_fiber_host());
 }
 
@@ -131,6 +134,11 @@ void begin_block() {
     bf_simt_now.bid_z = static_cast<int>(k / grid[0] / grid[1]);
     poison(bf_simt_now.fixed, bf_simt_now.fixed_bytes);
     poison(bf_simt_now.dynamic, bf_simt_now.dynamic_bytes);
+    if (bf_race) {
+        bf_race_forget(bf_simt_now.fixed, bf_simt_now.fixed_bytes);
+        bf_race_forget(bf_simt_now.dynamic, bf_simt_now.dynamic_bytes);
+        bf_race_block();
+    }
     for (int i = 0; i < g.threads; ++i) threads[i].at = NEW;
     for (int i = 0; i < g.warps; ++i) {
         warps[i].phase = 0;
@@ -167,6 +175,7 @@ void resume(thread *t) {
     bf_simt_self = t;
     t->at = RUNNING;
     g.running = t->fiber;
+    if (bf_race) bf_race_run(static_cast<int>(t - threads));
     bf_fiber_switch(me, t->fiber);
 }
 
@@ -191,6 +200,7 @@ void end_thread(thread *t) {
               base(w.where.file), w.where.line, w.arrived);
     t->at = ENDED;
     ++w.ended;
+    if (bf_race) bf_race_end(g.ended + 1 == g.threads);
     thread *next;
     if (++g.ended < g.threads) {
         next = next_of_block(t);
@@ -200,11 +210,13 @@ void end_thread(thread *t) {
     } else {
         bf_fiber *me = g.running;
         bf_fiber_idle(me);
+        if (bf_race) bf_race_host();
         bf_fiber_switch(me, bf_fiber_host());
         return;
     }
     if (next->at == NEW) { /* a plain call on this same fiber */
         bf_simt_self = next;
+        if (bf_race) bf_race_run(static_cast<int>(next - threads));
         return;
     }
     bf_fiber_idle(g.running);
@@ -217,6 +229,10 @@ void thread_body() {
         thread *t = static_cast<thread *>(bf_simt_self);
         t->at = RUNNING;
         t->fiber = g.running;
+        if (bf_race) {
+            bf_race_forget(bf_fiber_top(g.running) - RACE_STACK, RACE_STACK);
+            bf_race_begin(static_cast<int>(t - threads));
+        }
         g.step->host(g.step->args);
         end_thread(t);
     }
@@ -315,15 +331,22 @@ int launch_all() {
     const unsigned csr = _mm_getcsr();
     _mm_setcsr(0x1f80u | 0x3fu);
 #endif
+    if (bf_race) bf_race_launch();
     begin_block();
     bf_simt_self = &threads[0];
     g.running = first;
+    if (bf_race) bf_race_run(0);
     bf_fiber_switch(bf_fiber_host(), first);
 #if defined(__x86_64__)
     _mm_setcsr(csr);
 #endif
     if (g.failed) bf_fiber_reset();
-    return g.failed ? -1 : 0;
+    int races = bf_race ? bf_race_finish() : 0;
+    if (g.failed) return -1;
+    if (races)
+        return refuse("%d data races between %s (reported on stderr)", races,
+                      bf_race == BF_RACE_THREADS ? "threads of a block" : "blocks");
+    return 0;
 }
 
 } // namespace
@@ -338,7 +361,10 @@ int bf_simt_run(bf_target model, const bf_step *step, char *message, size_t room
     g.model = model == BF_CUDA ? "simt-cuda" : "simt-hip";
     g.message = message;
     g.room = room;
-    int rc = !step->host ? refuse("step %s has no host entry", step->symbol ? step->symbol : "(none)") : prepare(model);
+    const char *blind = bf_race_start();
+    int rc = blind         ? refuse("%s", blind)
+             : !step->host ? refuse("step %s has no host entry", step->symbol ? step->symbol : "(none)")
+                           : prepare(model);
     if (!rc) rc = launch_all();
     free(bf_simt_now.dynamic);
     pthread_mutex_unlock(&lock);
@@ -372,15 +398,18 @@ void bf_simt_block_wait(const char *file, int line) {
         fault("divergent barrier: bf_sync at %s:%d, but %d threads wait at %s:%d", base(file), line, g.arrived,
               base(g.where.file), g.where.line);
     ++w.at_block;
+    const uint32_t phase = g.phase;
+    if (bf_race) bf_race_arrive(-1, phase);
     if (++g.arrived == g.threads) {
         ++g.phase;
         g.arrived = 0;
         for (int i = 0; i < g.warps; ++i) warps[i].at_block = 0;
-        return;
+    } else {
+        t->at = AT_BLOCK;
+        t->phase = phase;
+        yield_to(next_of_block(t));
     }
-    t->at = AT_BLOCK;
-    t->phase = g.phase;
-    yield_to(next_of_block(t));
+    if (bf_race) bf_race_leave(-1, phase, static_cast<int>(t - threads));
 }
 
 namespace {
@@ -412,7 +441,10 @@ bool arrive_in_warp(thread *t, warp &w, const char *file, int line) {
 
 void bf_simt_warp_wait(const char *file, int line) {
     thread *t = static_cast<thread *>(bf_simt_self);
+    const uint32_t phase = warps[t->warp].phase;
+    if (bf_race) bf_race_arrive(t->warp, phase);
     if (!arrive_in_warp(t, warps[t->warp], file, line)) yield_to(next_lane(t->warp, t->lane));
+    if (bf_race) bf_race_leave(t->warp, phase, static_cast<int>(t - threads));
 }
 
 uint32_t bf_simt_shuffle(uint32_t v, int lane, const char *file, int line) {
