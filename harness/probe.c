@@ -19,7 +19,8 @@ typedef struct probe {
     bf_tensor t[BF_MAX_TENSORS];
     float *in;
     int64_t length, leaves;
-    int stride; /* weights a leaf */
+    int stride;  /* weights a leaf */
+    int columns; /* probes a run */
     float unit;
 } probe;
 
@@ -48,13 +49,21 @@ static void close_probe(probe *s) {
     free(s->in);
 }
 
+/* One row; as many columns as the kernel takes, 8 or 1. */
+static bf_problem shape(const bf_kernel *k, int64_t length) {
+    bf_problem p = {.dim = {[Q4K_MATVEC_M] = 1, [Q4K_MATVEC_K] = length, [Q4K_MATVEC_N] = COLUMNS},
+                    .type = {[Q4K_MATVEC_W] = BF_Q4_K, [Q4K_MATVEC_X] = BF_F32}};
+    if (k->accepts && !k->accepts(&p)) p.dim[Q4K_MATVEC_N] = 1;
+    return p;
+}
+
 static int open_probe(probe *s) {
     int int8 = s->k->path && !strcmp(s->k->path, "int8");
     s->stride = int8 ? BLOCK : 1;
     s->unit = int8 ? 127 : 1;
     s->leaves = s->length / s->stride;
-    s->p.dim[Q4K_MATVEC_M] = 1, s->p.dim[Q4K_MATVEC_K] = s->length, s->p.dim[Q4K_MATVEC_N] = COLUMNS;
-    s->p.type[Q4K_MATVEC_W] = BF_Q4_K, s->p.type[Q4K_MATVEC_X] = BF_F32;
+    s->p = shape(s->k, s->length);
+    s->columns = (int)s->p.dim[Q4K_MATVEC_N];
     if (s->k->accepts && !s->k->accepts(&s->p)) return bf_fail(s->err, "%s: does not take the probe", s->k->name);
     if (bf_op_find("q4k_matvec")->tensors(&s->p, s->k->path, s->t, s->err)) return -1;
     for (int i = 0; i < BF_MAX_TENSORS; i++)
@@ -65,11 +74,11 @@ static int open_probe(probe *s) {
     return s->in ? upload_weights(s) : bf_fail(s->err, "probe: no memory");
 }
 
-/* size[n] of the smallest subtrees that hold leaf `with` and each of other[n], n <= COLUMNS. */
+/* size[n] of the smallest subtrees that hold leaf `with` and each of other[n], n <= columns. */
 static int sizes(probe *s, int64_t with, const int64_t *other, int n, int64_t *size) {
     float y[COLUMNS];
     memset(s->in, 0, s->t[Q4K_MATVEC_X].bytes);
-    for (int c = 0; c < COLUMNS; c++) {
+    for (int c = 0; c < s->columns; c++) {
         float *x = s->in + c * s->length;
         for (int64_t i = 0; i < s->leaves; i++) x[i * s->stride] = s->unit;
         if (c >= n) continue;
@@ -78,7 +87,7 @@ static int sizes(probe *s, int64_t with, const int64_t *other, int n, int64_t *s
     }
     if (s->b->upload(s->x, s->p.ptr[Q4K_MATVEC_X], s->in, s->t[Q4K_MATVEC_X].bytes, s->err) ||
         s->b->run(s->x, s->k, &s->p, s->err) ||
-        s->b->download(s->x, y, s->p.ptr[Q4K_MATVEC_Y], sizeof y, s->err))
+        s->b->download(s->x, y, s->p.ptr[Q4K_MATVEC_Y], sizeof *y * (size_t)s->columns, s->err))
         return -1;
     for (int c = 0; c < n; c++) {
         double outside = (double)y[c] / s->unit;
@@ -107,9 +116,9 @@ static int64_t depth(probe *s, const int64_t *leaf, int64_t n) {
     int64_t *group = malloc((size_t)n * sizeof *group), deepest = -1, above = 0;
     int ok = others && group;
     if (!ok) bf_fail(s->err, "probe: no memory");
-    for (int64_t i = 1; ok && i < n; i += COLUMNS) {
+    for (int64_t i = 1; ok && i < n; i += s->columns) {
         int64_t size[COLUMNS];
-        int count = n - i < COLUMNS ? (int)(n - i) : COLUMNS;
+        int count = n - i < s->columns ? (int)(n - i) : s->columns;
         ok = !sizes(s, leaf[0], leaf + i, count, size);
         for (int c = 0; c < count; c++) others[i - 1 + c] = (sibling){leaf[i + c], size[c]};
     }
@@ -156,8 +165,7 @@ void bf_probe_judge(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_v
     int int8 = k->path && !strcmp(k->path, "int8");
     for (int i = 0; i < 2; i++) {
         int64_t length = (int8 ? 4096 : 512) << i, measured;
-        bf_problem p = {.dim = {[Q4K_MATVEC_M] = 1, [Q4K_MATVEC_K] = length, [Q4K_MATVEC_N] = COLUMNS},
-                        .type = {[Q4K_MATVEC_W] = BF_Q4_K, [Q4K_MATVEC_X] = BF_F32}};
+        bf_problem p = shape(k, length);
         bf_error err;
         if (bf_probe_chain(b, x, k, length, &measured, &err)) {
             v->status = BF_ERROR;

@@ -3,7 +3,7 @@
  * Method: FPRev (Xie, Gao, Zhu, "FPRev: Revealing the order of floating-point summation", 2024). All weights are 1; x is 1
  * everywhere but M at i and -M at j, M so large that M + (anything else) = M. What is added before M and -M meet is lost, what
  * comes after survives, so the result is the number of leaves outside the smallest subtree of the summation tree that
- * holds i and j. From these sizes the tree follows by recursion, in about K log K probes, eight at a time.
+ * holds i and j. From these sizes the tree follows by recursion, in about K log K probes, eight at a time (one where a kernel takes only one column).
  *
  * fp32 path: a leaf is a weight. int8 path: a leaf is a block of 32 with one non-zero value, 127 times a power of two, so that
  * the quantiser is exact. Additions of exact zeros (a first addition to an empty accumulator, the difference with a

@@ -79,6 +79,17 @@ Test(probe, finds_the_depth_of_known_trees) {
     cr_assert_eq(measure(backwards_halves, 256), 128);
 }
 
+static int one_column(const bf_problem *p) { return p->dim[Q4K_MATVEC_N] == 1; }
+Test(probe, one_column_is_enough) {
+    bf_kernel single = kernel;
+    bf_error err;
+    int64_t chain;
+    single.accepts = one_column;
+    sum = strided;
+    cr_assert_eq(bf_probe_chain(&host, NULL, &single, 512, &chain, &err), 0, "%s", err.text);
+    cr_assert_eq(chain, 20);
+}
+
 Test(probe, what_is_no_fp32_sum_is_refused) {
     int64_t chain;
     bf_error err;
