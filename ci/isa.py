@@ -10,7 +10,8 @@ The name may hold stars (q4k_matvec_int8_n*): the line then serves all kernels t
 
     unit=NAME      weight, element, byte: a word for the table
     per_trip=N     units that one thread handles in one trip of the loop *as compiled* (an unrolled loop: all of it)
-    cols=N         columns: with gate=dot, 4 * dots / cols must equal per_trip. cols=n: the number after the name's last "_n"
+    cols=N         columns: with gate=dot, 4 * dots / cols must equal per_trip. cols=n: the number that
+                   the name ends in, "_n<number>"; other names do not match the line
     max=X          most instructions a unit (sm_61: SASS; gfx: VALU). Exceeded: failure
     gate=dot       the hot loop must contain IDP.4A (sm_61) or v_dot4 (gfx)
     gate=load128   global loads in the hot loop are 128 bit, but for narrow=N (default 0) narrower ones
@@ -26,6 +27,7 @@ dot instruction; floating-point instructions in the PTX that leave contraction o
 usage: ci/isa.py [--device DIR] [--json FILE] [--all]      (--all: gfx1100 in the table too; its gates hold always)
 """
 import argparse
+import functools
 import json
 import os
 import re
@@ -33,6 +35,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from glob import glob
 
@@ -57,8 +60,10 @@ GFX = [
 VALU = ("dot", "convert", "fp32", "int")  # of gfx, what issues to the vector unit
 
 
-def kind_of(table, mnemonic):
-    return next(kind for kind, pattern in table if re.match(pattern, mnemonic))
+@functools.cache
+def kind_of(arch, mnemonic):
+    table = SASS if arch == "sm_61" else GFX
+    return next((kind for kind, pattern in table if re.match(pattern, mnemonic)), "other")
 
 
 def load_bits(arch, mnemonic):
@@ -79,11 +84,23 @@ def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def disassembly(path, *command):
+    """Output of a disassembler on the object `path`, kept beside it: the slow part."""
+    kept = path + ".dis"
+    if not os.path.exists(kept) or os.path.getmtime(kept) < os.path.getmtime(path):
+        text = run(*command, path)
+        with open(f"{kept}.{os.getpid()}", "w") as out:
+            out.write(text)
+        os.replace(f"{kept}.{os.getpid()}", kept)
+    with open(kept) as kept_text:
+        return kept_text.read()
+
+
 # ---- readers: object -> {symbol: {"ins": [...], "registers": ..., "spill": ..., "stack": ..., "shared": ..., "threads": ...}}
 def read_cubin(cuobjdump, cubin, ptx, log):
     kernels = {}
     name = None
-    for line in run(cuobjdump, "-sass", cubin).splitlines():
+    for line in disassembly(cubin, cuobjdump, "-sass").splitlines():
         head = re.match(r"\s*Function : (\w+)", line)
         if head:
             name = head.group(1)
@@ -128,7 +145,7 @@ def read_hsaco(path, tools):
             "stack": int(get["private_segment_fixed_size"]), "shared": int(get["group_segment_fixed_size"]),
             "threads": int(get["max_flat_workgroup_size"])}
     name = None
-    for line in run(tools["objdump"], "-d", path).splitlines():
+    for line in disassembly(path, tools["objdump"], "-d").splitlines():
         head = re.match(r"([0-9a-f]+) <(\w+)>:", line)
         if head:
             name, base = head.group(2), int(head.group(1), 16)
@@ -154,9 +171,8 @@ def innermost_loops(ins):
 
 
 def summarise(arch, ins):
-    table = SASS if arch == "sm_61" else GFX
-    kinds = Counter(kind_of(table, i.mnemonic) for i in ins)
-    widths = Counter(load_bits(arch, i.mnemonic) for i in ins if kind_of(table, i.mnemonic) == "load")
+    kinds = Counter(kind_of(arch, i.mnemonic) for i in ins)
+    widths = Counter(load_bits(arch, i.mnemonic) for i in ins if kind_of(arch, i.mnemonic) == "load")
     issued = sum(n for kind, n in kinds.items() if arch == "sm_61" or kind != "hint")
     counted = issued if arch == "sm_61" else sum(kinds[k] for k in VALU)
     dots = sum(1 for i in ins if DOT["sm_61" if arch == "sm_61" else "gfx"].match(i.mnemonic))
@@ -248,12 +264,13 @@ def isa_lines(path):
 
 def isa_of(name, lines):
     """The line of this kernel: its own, or the longest pattern that matches; {} without any."""
-    fitting = [pattern for pattern in lines if fnmatchcase(name, pattern)]
+    number = re.search(r"_n(\d+)$", name)
+    fitting = [p for p in lines if fnmatchcase(name, p) and (number or lines[p].get("cols") != "n")]
     if not fitting:
         return {}
     isa = dict(lines[max(fitting, key=lambda p: (p == name, len(p)))])
     if isa.get("cols") == "n":
-        isa["cols"] = re.search(r"_n(\d+)$", name).group(1)
+        isa["cols"] = number.group(1)
     return isa
 
 
@@ -265,18 +282,21 @@ def sources():
 
 
 def objects(device, tools):
-    """(arch, source, {symbol: kernel}, failures of the whole file) of all that was built; None: not built."""
+    """Calls to make, one an object: each gives (arch, source, {symbol: kernel} or None if not built, failures of the file)."""
+    def cuda(path, base, ptx):
+        if not tools["cuobjdump"] or not os.path.exists(base + ".cubin"):
+            return "sm_61", path, None, []
+        return "sm_61", path, read_cubin(tools["cuobjdump"], base + ".cubin", ptx, base + ".ptxas"), ptx_failures(ptx)
+
+    def hip(path, arch, hsaco):
+        return arch, path, read_hsaco(hsaco, tools) if os.path.exists(hsaco) else None, []
+
     for target, path, stem in sources():
-        for arch in ("sm_61",) if target == "cuda" else ("gfx1151", "gfx1100"):
-            if target == "cuda":
-                ptx, base = f"{device}/cuda/compute_61/{stem}.ptx", f"{device}/cuda/sm_61/{stem}"
-                if not os.path.exists(base + ".cubin") or not tools["cuobjdump"]:
-                    yield arch, path, None, []
-                else:
-                    yield arch, path, read_cubin(tools["cuobjdump"], base + ".cubin", ptx, base + ".ptxas"), ptx_failures(ptx)
-            else:
-                hsaco = f"{device}/hip/{arch}/{stem}.hsaco"
-                yield arch, path, read_hsaco(hsaco, tools) if os.path.exists(hsaco) else None, []
+        if target == "cuda":
+            yield functools.partial(cuda, path, f"{device}/cuda/sm_61/{stem}", f"{device}/cuda/compute_61/{stem}.ptx")
+        else:
+            for arch in ("gfx1151", "gfx1100"):
+                yield functools.partial(hip, path, arch, f"{device}/hip/{arch}/{stem}.hsaco")
 
 
 def find_tools():
@@ -308,7 +328,9 @@ def main():
     args.add_argument("--all", action="store_true")
     args = args.parse_args()
     rows, failures, skipped, passed, shown = [], [], 0, 0, None
-    found = sorted(objects(args.device, find_tools()), key=lambda o: ("sm_61", "gfx1151", "gfx1100").index(o[0]))
+    order = ("sm_61", "gfx1151", "gfx1100")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = sorted(pool.map(lambda one: one(), objects(args.device, find_tools())), key=lambda o: order.index(o[0]))
     for arch, path, kernels, bad_file in found:
         short = os.path.relpath(path, ROOT)
         if kernels is None:
