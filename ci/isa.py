@@ -19,7 +19,8 @@ The name may hold stars (q4k_matvec_int8_n*): the line then serves all kernels t
     shared=BYTES   dynamic shared memory of the launch, for the occupancy
 
 The hot loop is the innermost loop (found by its backward branch) with the most dot instructions, then the most bytes
-loaded, then the most instructions. Without any loop it is the whole kernel.
+loaded, then the most instructions. Without any loop it is the whole kernel. B/unit, bytes loaded from global memory a unit, shows
+whether per_trip is true: 0.5625 and the activations for Q4_K, the element's size for conversions.
 
 Failures, besides those gates: a spill; a stack frame or scratch in a kernel with an isa line; an int8 mat-vec without a
 dot instruction; floating-point instructions in the PTX that leave contraction or flushing open; an isa line without a kernel.
@@ -309,16 +310,17 @@ def find_tools():
     return {"cuobjdump": dump if os.path.exists(dump) else "", "objdump": "llvm-objdump" + suffix, "readelf": "llvm-readelf" + suffix}
 
 
-HEAD = f"{'kernel':44} {'regs':>4} {'spill':>5} {'shared':>6} {'warps':>8}  {'loop':>5} {'a unit':>14}  {'loads':16} mix"
+HEAD = f"{'kernel':44} {'regs':>4} {'spill':>5} {'shared':>6} {'warps':>8}  {'loop':>5} {'a unit':>14} {'B/unit':>6}  {'loads':16} mix"
 
 
 def print_row(name, arch, kernel, hot, isa):
     now, most = occupancy(arch, kernel, int(isa.get("shared", 0)))
     unit = f"{hot['counted'] / float(isa['per_trip']):.2f} {isa['unit']}" if isa else ""
+    loaded = f"{hot['bytes'] / float(isa['per_trip']):.2f}" if isa else ""
     mix = ", ".join(f"{n} {kind}" for kind, n in sorted(hot["mix"].items(), key=lambda kv: -kv[1]))
     loop = f"{hot['instructions']}" + ("" if hot["loop"] else "*")
     print(f"{name:44} {kernel['registers']:4} {kernel['spill']:5} {kernel['shared']:6} {now:5g}/{most}"
-          f"  {loop:>5} {unit:>14}  {widths_text(hot):16} {mix}")
+          f"  {loop:>5} {unit:>14} {loaded:>6}  {widths_text(hot):16} {mix}")
 
 
 def main():
