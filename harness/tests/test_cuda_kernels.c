@@ -196,6 +196,11 @@ Test(cuda_kernels, matvec_is_within_its_bound) {
         for (int n = 1; n <= 8; n++)
             for (int j = 0; j < 5; j++) {
                 problem t = make(rows[(n + j) % 6], lengths[j], n, types[(n + j) % 3], 0);
+                if (strstr(k->name, "_r4") && n > 4) {
+                    cr_assert(!k->accepts(&t.p));
+                    drop(&t, 0);
+                    continue;
+                }
                 launch(k, &t.p);
                 if (!strcmp(k->path, "int8")) check_quantiser(&t, k->name);
                 worst = fmax(worst, check_product(&t, k));

@@ -1,8 +1,16 @@
-/* launch.h: launch shapes of the CUDA kernels; host part only. */
+/* launch.h: what the CUDA kernels share: unrolling, and in the host part launch shapes. */
 #ifndef BF_CUDA_LAUNCH_H
 #define BF_CUDA_LAUNCH_H
 
 #include "../common/device.h"
+
+/* Before a loop whose trip count is a constant and whose arrays must end up in registers. On the host it would only
+ * cost compile time. */
+#if BF_HOST
+#define UNROLLED
+#else
+#define UNROLLED _Pragma("unroll")
+#endif
 
 #if BF_HOST
 /* Blocks for n items of work, `each` a block: at least one (a launch of none is an error), and for kernels with a

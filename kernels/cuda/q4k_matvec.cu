@@ -1,3 +1,57 @@
+/* q4k_matvec for sm_61 (contract: kernels/common/q4k_matvec.h).
+ *
+ * q4k_matvec_fp32_naive, q4k_matvec_int8_naive   a thread an output; also the path for pointers that are not aligned.
+ * q4k_matvec_int8     two launches. First x is quantised, eight threads a block of 32, and laid out a second time in the
+ *                     order in which lanes will want it. Then a warp takes two rows; four lanes share a super-block,
+ *                     32 bytes of qs each, eight super-blocks a trip:
+ *                       - the whole header is one 128-bit load; scales are decoded without a branch;
+ *                       - dp4a takes the low nibbles as q & 0x0f0f0f0f and the high ones as q & 0xf0f0f0f0, without a
+ *                         shift: 16 times the sum, with 1/16 in the block's scale of x (and 16 times its sum);
+ *                       - sums start at 1.5 * 2^23 as an integer: one FADD makes a float of them, no I2F at a quarter of
+ *                         the rate. Exact: |sum| <= 16 * 15*127*32 = 975,360 < 2^22;
+ *                       - a block's share is d * (dsc * sum - dm * s), the contract's order, so nothing overflows early.
+ * q4k_matvec_int8_c8  eight lanes a super-block, 16 bytes each: each load of weights is one contiguous 128 bytes a
+ *                     super-block, at the price of twice the scale work a weight. The minimum of a sub-block is counted
+ *                     by one of the two lanes that share it.
+ * q4k_matvec_int8_r4  as q4k_matvec_int8 with four rows a warp, to four columns: x is read from L1 half as often, with
+ *                     more registers. Which of the three wins only hardware can tell.
+ * q4k_matvec_fp32     x widened to fp32 once, in lane order; each weight becomes fp32 by (q | 2^23) - 2^23 and one exact
+ *                     FMA, so that no product and no sum is formed that is larger than the contract's own terms.
+ *
+ * Expected bound: memory. At 346 GB/s a P40 reads 615 G weights/s, and 30 SMs issue 5.9 T lane-instructions/s: 9.6 a
+ * weight. int8 stays below that to eight columns, fp32 to four. Reads of x through L1 (a byte and a quarter a weight, row
+ * pair and column) may become the limit before issue does; r4 is there to find out.
+ *
+ * Static counts (clang 19.1, ptxas 11.8; `make isa`), SASS a weight in the loop and registers, for 1 and 8 columns:
+ *     int8     1.23  61      4.25 104
+ *     int8_c8  1.83  48      5.63 136
+ *     int8_r4  1.17  72      (2.38 168 for 4 columns, its last)
+ *     fp32     6.13  67     14.18 156
+ * All global loads are 128 bit; no spills. nvcc 11.8: within 1 %. Compiled, run under simt, not run on a GPU.
+ *
+ * Only this one: blackframe check --kernel 'q4k_matvec_*' --backend simt-cuda */
+
+/* isa: q4k_matvec_int8_n1 unit=weight per_trip=128 cols=1 gate=dot,load128 max=2.0 */
+/* isa: q4k_matvec_int8_n2 unit=weight per_trip=128 cols=2 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_n3 unit=weight per_trip=128 cols=3 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_n4 unit=weight per_trip=128 cols=4 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_n5 unit=weight per_trip=128 cols=5 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_n6 unit=weight per_trip=128 cols=6 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_n7 unit=weight per_trip=128 cols=7 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_n8 unit=weight per_trip=128 cols=8 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_c8_n* unit=weight per_trip=64 cols=n gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_c8_n1 unit=weight per_trip=64 cols=1 gate=dot,load128 max=2.0 */
+/* isa: q4k_matvec_int8_c8_n8 unit=weight per_trip=96 cols=8 gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_r4_n* unit=weight per_trip=256 cols=n gate=dot,load128 max=6.0 */
+/* isa: q4k_matvec_int8_r4_n1 unit=weight per_trip=256 cols=1 gate=dot,load128 max=2.0 */
+/* isa: q4k_matvec_fp32_n1 unit=weight per_trip=128 gate=load128 max=7.0 */
+/* isa: q4k_matvec_fp32_n2 unit=weight per_trip=128 gate=load128 max=16.0 */
+/* isa: q4k_matvec_fp32_n3 unit=weight per_trip=128 gate=load128 max=16.0 */
+/* isa: q4k_matvec_fp32_n4 unit=weight per_trip=128 gate=load128 max=16.0 */
+/* isa: q4k_matvec_fp32_n5 unit=weight per_trip=128 gate=load128 max=16.0 */
+/* isa: q4k_matvec_fp32_n6 unit=weight per_trip=128 gate=load128 max=16.0 */
+/* isa: q4k_matvec_fp32_n7 unit=weight per_trip=128 gate=load128 max=16.0 */
+/* isa: q4k_matvec_fp32_n8 unit=weight per_trip=128 gate=load128 max=16.0 */
 #include "q4k_lane.h"
 #include "q4k_matvec_naive.h"
 #include "launch.h"
@@ -99,39 +153,39 @@ template <int LANES, int N, int R> BF_FN void matvec_int8_tuned(const matvec_arg
     int lane = bf_lane(), row = (bf_bid_x() * WARPS + bf_tid_x() / 32) * R, blocks = a.k / BF_Q4_K_WEIGHTS;
     if (row >= a.m) return;
     const char *w = (const char *)(a.w + ((int64_t)row * blocks + lane / LANES)), *wr[R];
-#pragma unroll
+    UNROLLED
     for (int r = 0; r < R; r++) wr[r] = w + (row + r < a.m ? (int64_t)r * blocks * BF_Q4_K_BYTES : 0);
     int part = 16 + lane % LANES * W::BYTES;
     const bf_u32x4 *x = (const bf_u32x4 *)a.scratch + lane;
     lane_scales table = lane_scales_make(lane % LANES * 4 / LANES);
     float acc[R][N];
-#pragma unroll
+    UNROLLED
     for (int i = 0; i < R * N; i++) acc[i / N][i % N] = 0.0f;
 
     for (int b = lane / LANES; b < blocks; b += W::TILE) {
         uint32_t q[R][W::WORDS];
         pair_scales scale[R];
-#pragma unroll
+        UNROLLED
         for (int r = 0; r < R; r++) {
             bf_u32x4 header = bf_ld_u32x4(wr[r]);
-#pragma unroll
+            UNROLLED
             for (int i = 0; i < W::WORDS; i += 4) {
                 bf_u32x4 v = bf_ld_u32x4(wr[r] + part + 4 * i);
-#pragma unroll
+                UNROLLED
                 for (int k = 0; k < 4; k++) q[r][i + k] = word_of(v, k);
             }
             scale[r] = lane_scales_get(table, header);
             wr[r] += W::TILE * BF_Q4_K_BYTES;
         }
-#pragma unroll
+        UNROLLED
         for (int c = 0; c < N; c++) {
             bf_u32x4 v[W::Q_CHUNKS], ds = bf_ld_u32x4(x + 32 * (c * W::I8_CHUNKS + W::Q_CHUNKS));
-#pragma unroll
+            UNROLLED
             for (int i = 0; i < W::Q_CHUNKS; i++) v[i] = bf_ld_u32x4(x + 32 * (c * W::I8_CHUNKS + i));
-#pragma unroll
+            UNROLLED
             for (int r = 0; r < R; r++) {
                 int32_t low = INT_BASE, high = INT_BASE;
-#pragma unroll
+                UNROLLED
                 for (int i = 0; i < W::WORDS; i++) {
                     low = bf_dp4a_us(q[r][i] & 0x0f0f0f0fu, (int32_t)word_of(v[i / 4], i % 4), low);
                     high = bf_dp4a_us(q[r][i] & 0xf0f0f0f0u, (int32_t)word_of(v[(i + W::WORDS) / 4], i % 4), high);
@@ -144,22 +198,23 @@ template <int LANES, int N, int R> BF_FN void matvec_int8_tuned(const matvec_arg
         }
         x += 32 * N * W::I8_CHUNKS;
     }
-#pragma unroll
+    UNROLLED
     for (int i = 0; i < R * N; i++) {
         float sum = bf_warp_sum_f(acc[i / N][i % N]);
         if (lane == 0 && row + i / N < a.m) a.y[(int64_t)(i % N) * a.m + row + i / N] = sum;
     }
 }
-#define EACH_N(K) K(1) K(2) K(3) K(4) K(5) K(6) K(7) K(8)
+#define TO_4(K) K(1) K(2) K(3) K(4)
+#define EACH_N(K) TO_4(K) K(5) K(6) K(7) K(8)
 #define INT8_C4(N) BF_KERNEL_FN(q4k_matvec_int8_n##N, matvec_args, 32 * WARPS) { matvec_int8_tuned<4, N, 2>(a); }
 EACH_N(INT8_C4)
 /* Eight columns: with two rows ptxas 11.8 stops at 80 registers and spills one; with three it does not. */
-constexpr int c8_rows(int n) { return n == 8 ? 3 : 2; }
+#define C8_ROWS(n) ((n) == 8 ? 3 : 2)
 #define INT8_C8(N) \
-    BF_KERNEL_FN(q4k_matvec_int8_c8_n##N, matvec_args, 32 * WARPS) { matvec_int8_tuned<8, N, c8_rows(N)>(a); }
+    BF_KERNEL_FN(q4k_matvec_int8_c8_n##N, matvec_args, 32 * WARPS) { matvec_int8_tuned<8, N, C8_ROWS(N)>(a); }
 EACH_N(INT8_C8)
 #define INT8_R4(N) BF_KERNEL_FN(q4k_matvec_int8_r4_n##N, matvec_args, 32 * WARPS) { matvec_int8_tuned<4, N, 4>(a); }
-EACH_N(INT8_R4)
+TO_4(INT8_R4) /* beyond, 170 registers leave 8 warps an SM */
 
 /* ---- fp32 path ---- */
 
@@ -184,54 +239,54 @@ template <int LANES, int N, int R> BF_FN void matvec_fp32_tuned(const matvec_arg
     int lane = bf_lane(), row = (bf_bid_x() * WARPS + bf_tid_x() / 32) * R, blocks = a.k / BF_Q4_K_WEIGHTS;
     if (row >= a.m) return;
     const char *w = (const char *)(a.w + ((int64_t)row * blocks + lane / LANES)), *wr[R];
-#pragma unroll
+    UNROLLED
     for (int r = 0; r < R; r++) wr[r] = w + (row + r < a.m ? (int64_t)r * blocks * BF_Q4_K_BYTES : 0);
     int part = 16 + lane % LANES * W::BYTES;
     const bf_u32x4 *x = (const bf_u32x4 *)a.scratch + lane;
     lane_scales table = lane_scales_make(lane % LANES * 4 / LANES);
     float acc[R][N];
-#pragma unroll
+    UNROLLED
     for (int i = 0; i < R * N; i++) acc[i / N][i % N] = 0.0f;
 
     for (int b = lane / LANES; b < blocks; b += W::TILE) {
         uint32_t q[R][W::WORDS];
         pair_scales scale[R];
-#pragma unroll
+        UNROLLED
         for (int r = 0; r < R; r++) {
             bf_u32x4 header = bf_ld_u32x4(wr[r]);
-#pragma unroll
+            UNROLLED
             for (int i = 0; i < W::WORDS; i += 4) {
                 bf_u32x4 v = bf_ld_u32x4(wr[r] + part + 4 * i);
-#pragma unroll
+                UNROLLED
                 for (int k = 0; k < 4; k++) q[r][i + k] = word_of(v, k);
             }
             scale[r] = lane_scales_get(table, header);
             scale[r].dsc[1] *= 0.0625f; /* high nibbles are used as 16*q */
             wr[r] += W::TILE * BF_Q4_K_BYTES;
         }
-#pragma unroll
+        UNROLLED
         for (int i = 0; i < 2 * W::WORDS; i++) { /* four weights: low nibbles of the words, then high ones */
             const int high = i / W::WORDS;
             float weight[R][4];
-#pragma unroll
+            UNROLLED
             for (int r = 0; r < R; r++)
-#pragma unroll
+                UNROLLED
                 for (int k = 0; k < 4; k++) {
                     float nibble = lane_nibble(q[r][i % W::WORDS], k, high);
                     weight[r][k] = bf_fma(scale[r].dsc[high], nibble, -scale[r].dm[high]);
                 }
-#pragma unroll
+            UNROLLED
             for (int c = 0; c < N; c++) {
                 bf_u32x4 v = bf_ld_u32x4(x + 32 * (c * W::F_CHUNKS + i));
-#pragma unroll
+                UNROLLED
                 for (int k = 0; k < 4; k++)
-#pragma unroll
+                    UNROLLED
                     for (int r = 0; r < R; r++) acc[r][c] = bf_fma(weight[r][k], bf_bits_f(word_of(v, k)), acc[r][c]);
             }
         }
         x += 32 * N * W::F_CHUNKS;
     }
-#pragma unroll
+    UNROLLED
     for (int i = 0; i < R * N; i++) {
         float sum = bf_warp_sum_f(acc[i / N][i % N]);
         if (lane == 0 && row + i / N < a.m) a.y[(int64_t)(i % N) * a.m + row + i / N] = sum;
@@ -239,11 +294,11 @@ template <int LANES, int N, int R> BF_FN void matvec_fp32_tuned(const matvec_arg
 }
 /* Two rows while x is cheap; from three columns on four rows, so that each load of x feeds more multiply-adds, and
  * eight lanes a super-block, so that the loop stays within the instruction cache. */
-constexpr int fp32_rows(int n) { return n <= 2 ? 2 : 4; }
-constexpr int fp32_lanes(int n) { return n <= 2 ? 4 : 8; }
+#define FP32_ROWS(n) ((n) <= 2 ? 2 : 4)
+#define FP32_LANES(n) ((n) <= 2 ? 4 : 8)
 #define FP32(N)                                                          \
     BF_KERNEL_FN(q4k_matvec_fp32_n##N, matvec_args, 32 * WARPS) {        \
-        matvec_fp32_tuned<fp32_lanes(N), N, fp32_rows(N)>(a);            \
+        matvec_fp32_tuned<FP32_LANES(N), N, FP32_ROWS(N)>(a);            \
     }
 EACH_N(FP32)
 
@@ -272,6 +327,12 @@ static int aligned(const bf_problem *p) {
            launch_aligned16(p->ptr[Q4K_MATVEC_XQ]);
 }
 static int64_t tiles(const bf_problem *p, int lanes) { return launch_blocks(p->dim[Q4K_MATVEC_K] / 256, 32 / lanes); }
+/* Steps of the warp's sum that add anything: lanes without a super-block hold zeros. */
+static int64_t sum_steps(const bf_problem *p, int lanes) {
+    int64_t blocks = p->dim[Q4K_MATVEC_K] / 256, steps = 0;
+    while (steps < 5 && (int64_t)1 << steps < lanes * blocks) steps++;
+    return steps;
+}
 /* x in the walk's order: chunks of 16 bytes a lane for each tile and column. */
 static uint64_t walk_bytes(const bf_problem *p, int lanes, int chunks) {
     return (uint64_t)tiles(p, lanes) * (uint64_t)p->dim[Q4K_MATVEC_N] * chunks * 512;
@@ -282,9 +343,9 @@ static int plan_two(const bf_problem *p, bf_step *s, matvec_fn first, const matv
     bf_step_set(&s[1], product[a.n - 1], launch_blocks(a.m, WARPS * rows), 1, 32 * WARPS, 1, 0, a);
     return 2;
 }
-/* dm*s and the bracket; two sub-blocks a lane and trip; five steps of the warp's sum. */
+/* dm*s and the bracket; two sub-blocks a lane and trip; the warp's sum. */
 template <int LANES> static int64_t int8_chain(const bf_problem *p) {
-    return aligned(p) ? 2 + 2 * tiles(p, LANES) + 5 : matvec_int8_naive_chain(p);
+    return aligned(p) ? 2 + 2 * tiles(p, LANES) + sum_steps(p, LANES) : matvec_int8_naive_chain(p);
 }
 template <int LANES> static uint64_t int8_scratch(const bf_problem *p) {
     return walk_bytes(p, LANES, walk<LANES>::I8_CHUNKS);
@@ -302,23 +363,24 @@ static int int8_c8_plan(const bf_problem *p, bf_step *s) {
     static const matvec_fn product[] = {EACH_N(STEP)};
 #undef STEP
     if (!aligned(p)) return matvec_int8_naive_plan(p, s);
-    return plan_two(p, s, BF_STEP_FN(q4k_quantise_c8), product, c8_rows((int)p->dim[Q4K_MATVEC_N]));
+    return plan_two(p, s, BF_STEP_FN(q4k_quantise_c8), product, C8_ROWS((int)p->dim[Q4K_MATVEC_N]));
 }
+static int int8_r4_accepts(const bf_problem *p) { return matvec_accepts(p) && p->dim[Q4K_MATVEC_N] <= 4; }
 static int int8_r4_plan(const bf_problem *p, bf_step *s) {
 #define STEP(N) BF_STEP_FN(q4k_matvec_int8_r4_n##N),
-    static const matvec_fn product[] = {EACH_N(STEP)};
+    static const matvec_fn product[] = {TO_4(STEP)};
 #undef STEP
     if (!aligned(p)) return matvec_int8_naive_plan(p, s);
     return plan_two(p, s, BF_STEP_FN(q4k_quantise_c4), product, 4);
 }
 
-/* The weight's rounding; 256 / LANES weights a lane and trip; five steps of the warp's sum. */
+/* The weight's rounding; 256 / LANES weights a lane and trip; the warp's sum. */
 static int64_t fp32_chain(const bf_problem *p) {
-    int lanes = fp32_lanes((int)p->dim[Q4K_MATVEC_N]);
-    return aligned(p) ? 1 + 256 / lanes * tiles(p, lanes) + 5 : matvec_fp32_naive_chain(p);
+    int lanes = FP32_LANES((int)p->dim[Q4K_MATVEC_N]);
+    return aligned(p) ? 1 + 256 / lanes * tiles(p, lanes) + sum_steps(p, lanes) : matvec_fp32_naive_chain(p);
 }
 static uint64_t fp32_scratch(const bf_problem *p) {
-    int lanes = fp32_lanes((int)p->dim[Q4K_MATVEC_N]);
+    int lanes = FP32_LANES((int)p->dim[Q4K_MATVEC_N]);
     return walk_bytes(p, lanes, 64 / lanes);
 }
 static int fp32_plan(const bf_problem *p, bf_step *s) {
@@ -327,8 +389,8 @@ static int fp32_plan(const bf_problem *p, bf_step *s) {
 #undef STEP
     int n = (int)p->dim[Q4K_MATVEC_N];
     if (!aligned(p)) return matvec_fp32_naive_plan(p, s);
-    return plan_two(p, s, fp32_lanes(n) == 4 ? BF_STEP_FN(q4k_widen_c4) : BF_STEP_FN(q4k_widen_c8), product,
-                    fp32_rows(n));
+    return plan_two(p, s, FP32_LANES(n) == 4 ? BF_STEP_FN(q4k_widen_c4) : BF_STEP_FN(q4k_widen_c8), product,
+                    FP32_ROWS(n));
 }
 
 static const bf_kernel fp32_naive = {
@@ -364,7 +426,7 @@ BF_REGISTER(int8_c8);
 static const bf_kernel int8_r4 = {
     .op = "q4k_matvec", .name = "q4k_matvec_int8_r4", .file = "q4k_matvec", .target = BF_STEP_TARGET, .role = BF_TUNED,
     .path = "int8", .summary = "4 lanes a super-block, 4 rows a warp: half the reads of x; memory-bound", .rank = 1,
-    .accepts = matvec_accepts, .scratch = int8_scratch<4>, .chain = int8_chain<4>, .plan = int8_r4_plan,
+    .accepts = int8_r4_accepts, .scratch = int8_scratch<4>, .chain = int8_chain<4>, .plan = int8_r4_plan,
 };
 BF_REGISTER(int8_r4);
 #endif

@@ -1,3 +1,19 @@
+/* stream for sm_61 (contract: kernels/common/stream.h): what the memory system of the device gives in this run.
+ *
+ * stream_naive  a thread an element, 32-bit accesses, plain stores; also the path for pointers that are not aligned.
+ * stream_vec    128-bit accesses, four a thread in flight (eight in triad), grid-stride over tiles of 16 KiB; plain
+ *               (st.global) and streaming (st.global.cs) stores. Bytes in flight at full occupancy: 30 SMs x 2,048
+ *               threads x 64 = 3.9 MB, where 346 GB/s at half a microsecond need 0.17 MB.
+ *
+ * Expected bound: memory. Static counts (clang 19.1, ptxas 11.8; `make isa`), SASS for 16 elements: copy 17, read 21,
+ * write 11, triad 39; no spills. Compiled, run under simt, not run on a GPU.
+ *
+ * Only this one: blackframe check --kernel 'stream_*' --backend simt-cuda */
+
+/* isa: stream_copy* unit=element per_trip=16 gate=load128 */
+/* isa: stream_read unit=element per_trip=16 gate=load128 */
+/* isa: stream_write* unit=element per_trip=16 */
+/* isa: stream_triad* unit=element per_trip=16 gate=load128 */
 #include "../common/device.h"
 
 #include "../common/kernel.h"
@@ -66,12 +82,12 @@ template <int MODE, int STORE> BF_FN void stream_wide(const stream_args &a) {
     uint32_t check = 0;
     for (int32_t t = bf_bid_x(); t < tiles; t += bf_gdim_x()) {
         bf_u32x4 u[UNROLL], v[UNROLL];
-#pragma unroll
+        UNROLLED
         for (int i = 0; i < UNROLL; i++) {
             u[i] = READS ? bf_ld_u32x4(x + i * THREADS) : zero;
             v[i] = MODE == STREAM_TRIAD ? bf_ld_u32x4(z + i * THREADS) : zero;
         }
-#pragma unroll
+        UNROLLED
         for (int i = 0; i < UNROLL; i++) {
             if (MODE == STREAM_READ)
                 check ^= stream_xor(u[i]);
