@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char text[64];
         must(gguf_value_find(f, v->key) == v);
         must(v->data >= data && v->data <= data + size && v->bytes <= (uint64_t)(data + size - v->data));
+        must(v->kind == GGUF_ARRAY ? v->bytes >= v->count : v->kind != GGUF_STRING || v->bytes == v->count);
         sink += touch(v->data, v->bytes) + (unsigned)(gguf_value_u64(v, &u) + gguf_value_i64(v, &s) + gguf_value_f64(v, &d));
         if (!gguf_value_string(v, text, sizeof text)) must(strlen(text) == v->count);
     }

@@ -54,7 +54,7 @@ GGUF = {
     "tensors": gguf([("general.architecture", STRING, "none")],
                     [("w", 12, [256, 2], 288), ("x", 0, [4], 16), ("s", 28, [], 8), ("e", 0, [0], 0)]),
     "aligned64": gguf([("general.alignment", U32, 64)], [("p", 1, [3, 2], 12), ("q", 30, [2], 4)], alignment=64),
-    "huge_count": gguf([("b.many", ARRAY, (STRING, [""]))]).replace(struct.pack("<Q", 1) + bytes(8), struct.pack("<Q", 1 << 61)),
+    "huge_count": gguf([("b.many", ARRAY, (U64, [5]))]).replace(struct.pack("<QQ", 1, 5), struct.pack("<QQ", 1 << 61, 5)),
     "huge_dims": gguf(tensors=[("w", 0, [1 << 32, 1 << 32], 0), ("x", 28, [1 << 61], 0)]),
     "unknown": gguf(tensors=[("new", 99, [64], 24), ("old", 4, [32], 20)]),
 }
