@@ -48,8 +48,8 @@ void bf_verdict_note(bf_verdict *v, const char *format, ...) {
     va_end(ap);
 }
 
-void bf_verdict_mismatch(bf_verdict *v, const bf_tensor *t, int64_t index, double want, uint64_t want_bits, double bound,
-                         const char *why) {
+void bf_verdict_mismatch(bf_verdict *v, const bf_tensor *t, int64_t index, double want, uint64_t want_bits,
+                         double bound, const char *why) {
     v->mismatched++;
     if (v->count == BF_MISMATCHES) return;
     v->first[v->count++] = (bf_mismatch){.tensor = t->name,
@@ -72,7 +72,9 @@ static void count(bf_verdict *v, double got) {
 static const char *class_error(double got, int allow) {
     if (isnan(got)) return allow & BF_ALLOW_FINITE ? "NaN, want finite" : "NaN, want infinity";
     if (isinf(got)) return allow & BF_ALLOW_FINITE ? "infinity, want finite" : "infinity, want NaN";
-    return allow == BF_ALLOW_NAN ? "finite, want NaN" : allow == BF_ALLOW_INF ? "finite, want infinity" : "finite, want NaN or infinity";
+    return allow == BF_ALLOW_NAN   ? "finite, want NaN"
+           : allow == BF_ALLOW_INF ? "finite, want infinity"
+                                   : "finite, want NaN or infinity";
 }
 
 /* The larger of two fractions; a NaN stays. */
@@ -100,7 +102,8 @@ void bf_verdict_bounded(bf_verdict *v, const bf_tensor *t, int64_t index, bf_wan
     v->worst = worse(v->worst, fraction);
     if (w.prob > 0) v->worst_prob = isnan(v->worst_prob) ? error / w.prob : worse(v->worst_prob, error / w.prob);
     if (!(error <= w.bound))
-        bf_verdict_mismatch(v, t, index, w.value, want_bits, w.bound, w.bound == 0 ? "not exact" : "error above bound");
+        bf_verdict_mismatch(v, t, index, w.value, want_bits, w.bound,
+                            w.bound == 0 ? "not exact" : "error above bound");
 }
 
 void bf_verdict_exact(bf_verdict *v, const bf_tensor *t, int64_t index, uint64_t bits, int any_nan) {
@@ -109,10 +112,12 @@ void bf_verdict_exact(bf_verdict *v, const bf_tensor *t, int64_t index, uint64_t
     if (any_nan ? is_float(t->type) && bf_ref_is_nan(t->type, (uint32_t)got) : got == bits) return;
     double want = any_nan ? NAN : is_float(t->type) ? bf_ref_decode(t->type, (uint32_t)bits) : (double)(int64_t)bits;
     const char *why = "bits differ";
-    if (any_nan) why = "want NaN";
+    if (any_nan)
+        why = "want NaN";
     else if (is_float(t->type) && bf_ref_is_nan(t->type, (uint32_t)bits))
         why = bf_ref_is_nan(t->type, (uint32_t)got) ? "NaN with other payload or sign" : "want NaN";
-    else if (is_float(t->type) && bf_ref_is_nan(t->type, (uint32_t)got)) why = "NaN, want a number";
+    else if (is_float(t->type) && bf_ref_is_nan(t->type, (uint32_t)got))
+        why = "NaN, want a number";
     v->worst = INFINITY;
     bf_verdict_mismatch(v, t, index, want, bits, 0, why);
 }

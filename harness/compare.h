@@ -25,9 +25,9 @@ void bf_verdict_exact(bf_verdict *, const bf_tensor *tensor, int64_t index, uint
 /* A mismatch found by the op itself. `why` is static text. */
 void bf_verdict_mismatch(bf_verdict *, const bf_tensor *tensor, int64_t index, double want, uint64_t want_bits,
                          double bound, const char *why);
-/* FAIL when anything mismatched or nothing was looked at; MISTRUSTED when more than half of the elements that bounded and exact
- * were given are exact zeros and the case does not expect zeros. Outputs judged by the op itself may be added to
- * v->outputs; they do not dilute the zeros. */
+/* FAIL when anything mismatched or nothing was looked at; MISTRUSTED when more than half of the elements that bounded
+ * and exact were given are exact zeros and the case does not expect zeros. Outputs judged by the op itself may be
+ * added to v->outputs; they do not dilute the zeros. */
 void bf_verdict_end(bf_verdict *, const bf_case *);
 /* Appends to the note, printf-like. */
 void bf_verdict_note(bf_verdict *, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -41,8 +41,10 @@ static uint32_t code_of(const uint32_t *first, uint32_t top, uint32_t magnitude)
     uint32_t low = 0, high = top;
     while (low < high) {
         uint32_t mid = (low + high + 1) / 2;
-        if (first[mid] <= magnitude) low = mid;
-        else high = mid - 1;
+        if (first[mid] <= magnitude)
+            low = mid;
+        else
+            high = mid - 1;
     }
     return low;
 }
@@ -127,8 +129,8 @@ static int blocks(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_dty
     return 0;
 }
 
-int bf_exhaustive_range(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_dtype to, uint64_t start, uint64_t end,
-                        bf_verdict *v, bf_error *err) {
+int bf_exhaustive_range(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_dtype to, uint64_t start,
+                        uint64_t end, bf_verdict *v, bf_error *err) {
     device_block d = {.p = {.dim = {BLOCK}}};
     d.p.type[CONVERT_X] = BF_F32, d.p.type[CONVERT_Y] = to;
     bf_verdict_begin(v);
@@ -136,8 +138,10 @@ int bf_exhaustive_range(const bf_backend *b, bf_context *x, const bf_kernel *k, 
         return bf_fail(err, "%s: does not convert f32 to %s", k->name, bf_dtype_name(to));
     uint64_t scratch = k->scratch ? k->scratch(&d.p) : 0;
     int rc = -1;
-    d.in = malloc(BLOCK * sizeof *d.in), d.out = malloc(BLOCK * sizeof *d.out), d.first = malloc(ROOM * sizeof *d.first);
-    if (!d.in || !d.out || !d.first || bf_exhaustive_steps(to, d.first, ROOM) < 0) bf_fail(err, "exhaustive: no memory");
+    d.in = malloc(BLOCK * sizeof *d.in), d.out = malloc(BLOCK * sizeof *d.out),
+    d.first = malloc(ROOM * sizeof *d.first);
+    if (!d.in || !d.out || !d.first || bf_exhaustive_steps(to, d.first, ROOM) < 0)
+        bf_fail(err, "exhaustive: no memory");
     else if ((d.p.ptr[CONVERT_X] = b->alloc(x, BLOCK * sizeof *d.in, err)) &&
              (d.p.ptr[CONVERT_Y] = b->alloc(x, BLOCK * sizeof *d.out, err)) &&
              (!scratch || (d.p.scratch = b->alloc(x, scratch, err))))

@@ -5,8 +5,8 @@
 
 #include "formats/npy.h"
 
-int bf_op_dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
-               bf_dump *d, bf_error *err) {
+int bf_op_dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
+               int slot, bf_dump *d, bf_error *err) {
     *d = (bf_dump){0};
     if (!e->dump || t[slot].role != BF_OUTPUT) return 1;
     d->count = 1;

@@ -7,14 +7,22 @@
 #include "../reference/number.h"
 
 static const char *const names[BF_FILLS] = {
-    [BF_FILL_GAUSS] = "gauss",       [BF_FILL_OUTLIER] = "outlier",         [BF_FILL_HEAVY] = "heavy",
-    [BF_FILL_UNIFORM] = "uniform",   [BF_FILL_INTEGER] = "integer",         [BF_FILL_EDGE] = "edge",
-    [BF_FILL_CONSTANT] = "constant", [BF_FILL_FINITE_EDGE] = "finite-edge", [BF_FILL_ONEHOT] = "onehot",
-    [BF_FILL_SPARSE] = "sparse",     [BF_FILL_SWAMP] = "swamp",             [BF_FILL_BITS] = "bits",
-    [BF_FILL_TIES] = "ties",         [BF_FILL_ALL16] = "all16",             [BF_FILL_ZEROS] = "zeros",
+    [BF_FILL_GAUSS] = "gauss",       [BF_FILL_OUTLIER] = "outlier",
+    [BF_FILL_HEAVY] = "heavy",       [BF_FILL_UNIFORM] = "uniform",
+    [BF_FILL_INTEGER] = "integer",   [BF_FILL_EDGE] = "edge",
+    [BF_FILL_CONSTANT] = "constant", [BF_FILL_FINITE_EDGE] = "finite-edge",
+    [BF_FILL_ONEHOT] = "onehot",     [BF_FILL_SPARSE] = "sparse",
+    [BF_FILL_SWAMP] = "swamp",       [BF_FILL_BITS] = "bits",
+    [BF_FILL_TIES] = "ties",         [BF_FILL_ALL16] = "all16",
+    [BF_FILL_ZEROS] = "zeros",
 };
 
 const char *bf_fill_name(bf_fill f) { return (unsigned)f < BF_FILLS ? names[f] : "?"; }
+
+int bf_fill_random(bf_fill f) {
+    return f == BF_FILL_GAUSS || f == BF_FILL_OUTLIER || f == BF_FILL_HEAVY || f == BF_FILL_UNIFORM ||
+           f == BF_FILL_SPARSE;
+}
 
 int bf_fill_parse(const char *name) {
     for (int i = 0; name && i < BF_FILLS; i++)
@@ -42,11 +50,12 @@ double bf_random_gauss(const uint32_t r[4]) {
 /* ---- values ---- */
 
 /* Bits of fp32. The 16-bit types are halfway or at the limit where the comment says so. */
+/* clang-format off */
 static const uint32_t finite_edges[] = {
     0x00000000, 0x80000000,                         /* signed zeros */
     0x00000001, 0x80000001, 0x00000002,             /* smallest fp32 subnormals */
-    0x00008000, 0x00007fff, 0x00008001, 0x00018000, /* bf16: half of the smallest subnormal and its neighbours; tie to 2 */
-    0x00010000, 0x007fffff, 0x007f8000, 0x007f7fff, /* bf16's smallest subnormal; largest fp32 subnormal; tie to 2^-126 */
+    0x00008000, 0x00007fff, 0x00008001, 0x00018000, /* bf16: half the smallest subnormal, neighbours; tie to 2 */
+    0x00010000, 0x007fffff, 0x007f8000, 0x007f7fff, /* bf16's smallest; largest fp32 subnormal; tie to 2^-126 */
     0x00800000, 0x80800000, 0x00800001,             /* smallest normal */
     0x33000000, 0x33000001, 0x32ffffff, 0xb3000001, /* fp16: 2^-25, tie to zero, and its neighbours */
     0x33800000, 0x33c00000, 0x387fc000, 0x387fe000, /* fp16: 2^-24; tie to 2^-23; largest subnormal; tie to 2^-14 */
@@ -63,6 +72,7 @@ static const uint32_t finite_edges[] = {
     0x7f7f0000, 0xff7f0000, 0x7f7f7fff, 0x7f7f8000, /* bf16 max; below and at its overflow tie */
     0x7f7fffff, 0xff7fffff,                         /* FLT_MAX */
 };
+/* clang-format on */
 enum { BEYOND_MODERATE = 8 /* entries from 2^126 on */ };
 static const uint32_t infinite_edges[] = {
     0x7f800000, 0xff800000,             /* infinities */
@@ -109,6 +119,7 @@ static int sparse_place(uint64_t seed, uint32_t stream, int64_t row, int64_t col
     return 0;
 }
 
+/* clang-format off */
 static double value(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, int64_t columns, int64_t column,
                     const uint32_t r[4], const uint32_t more[4]) {
     switch (f) {
@@ -128,6 +139,7 @@ static double value(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, int6
     default: return bf_random_gauss(r);
     }
 }
+/* clang-format on */
 
 /* Fills that are bit patterns in the type itself. */
 static uint32_t pattern(bf_fill f, uint64_t seed, bf_dtype type, int64_t rows, int64_t row, int64_t i,
@@ -135,33 +147,40 @@ static uint32_t pattern(bf_fill f, uint64_t seed, bf_dtype type, int64_t rows, i
     int wide = type == BF_F32;
     uint32_t f32;
     switch (f) {
-    case BF_FILL_ALL16: return wide ? (uint32_t)(i & 0xffff) << 16 | (r[0] & (r[1] & 1 ? 0xffffu : 0u)) : i & 0xffff;
-    case BF_FILL_TIES: /* fp32: low 16 bits 0x8000 is a tie of bf16; low 13 bits 0x1000 in fp16's normal range one of fp16 */
+    case BF_FILL_ALL16:
+        return wide ? (uint32_t)(i & 0xffff) << 16 | (r[0] & (r[1] & 1 ? 0xffffu : 0u)) : i & 0xffff;
+    case BF_FILL_TIES: /* fp32: low 16 bits 0x8000: tie of bf16; low 13 bits 0x1000, fp16's range: tie of fp16 */
         if (!wide) return r[0] & 0xffff;
         if (r[1] & 1) return (r[0] & 0xffff0000u) | 0x8000u;
         return (r[0] & 0x80000000u) | (113u + r[2] % 29u) << 23 | (r[0] & 0x7fe000u) | 0x1000u;
-    case BF_FILL_BITS: return wide ? r[0] : r[0] & 0xffff;
-    default: break;
+    case BF_FILL_BITS:
+        return wide ? r[0] : r[0] & 0xffff;
+    default:
+        break;
     }
     /* Edges: walk the table from a place that the seed picks, so that short cases see all of it over the seeds. */
     uint64_t kind = ((uint64_t)row + seed) % 4, n = FINITE;
     if (!rows && f == BF_FILL_EDGE) n = FINITE + INFINITE;
     if (rows && kind != 3) n = MODERATE;
     uint64_t at = ((uint64_t)i + seed * 7 + (uint64_t)row * 11) % n;
-    if (rows && kind == 1 && f == BF_FILL_EDGE && r[3] % 128 == 0) f32 = infinite_edges[r[2] % INFINITE];
-    else f32 = at < FINITE ? finite_edges[at] : infinite_edges[at - FINITE];
+    if (rows && kind == 1 && f == BF_FILL_EDGE && r[3] % 128 == 0)
+        f32 = infinite_edges[r[2] % INFINITE];
+    else
+        f32 = at < FINITE ? finite_edges[at] : infinite_edges[at - FINITE];
     if (wide) return f32;
     if ((f32 & 0x7fffffff) > 0x7f800000) /* a NaN of the narrow type, payload bits as they fall */
-        return (f32 >> 16 & 0x8000) | (type == BF_F16 ? 0x7c00 : 0x7f80) | (f32 & 0x3f) | (f32 >> 22 & 1) << (type == BF_F16 ? 9 : 6) |
-               (f32 & 0x40003f ? 0 : 1);
+        return (f32 >> 16 & 0x8000) | (type == BF_F16 ? 0x7c00 : 0x7f80) | (f32 & 0x3f) |
+               (f32 >> 22 & 1) << (type == BF_F16 ? 9 : 6) | (f32 & 0x40003f ? 0 : 1);
     uint32_t narrow = bf_ref_encode(type, bf_ref_decode(BF_F32, f32));
     int infinite = (f32 & 0x7fffffff) == 0x7f800000;
-    if (!infinite && !(bf_ref_decode(type, narrow) - bf_ref_decode(type, narrow) == 0)) narrow--; /* limit stays finite */
+    if (!infinite && !(bf_ref_decode(type, narrow) - bf_ref_decode(type, narrow) == 0))
+        narrow--; /* limit stays finite */
     return narrow;
 }
 
 static int is_pattern(bf_fill f) {
-    return f == BF_FILL_BITS || f == BF_FILL_TIES || f == BF_FILL_ALL16 || f == BF_FILL_EDGE || f == BF_FILL_FINITE_EDGE;
+    return f == BF_FILL_BITS || f == BF_FILL_TIES || f == BF_FILL_ALL16 || f == BF_FILL_EDGE ||
+           f == BF_FILL_FINITE_EDGE;
 }
 
 void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, int64_t rows, int64_t columns, int pow2,
@@ -175,10 +194,14 @@ void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, in
             uint32_t r[4], more[4] = {0}, bits;
             bf_random4(seed, stream, (uint64_t)i, r);
             if (two) bf_random4(seed, stream + 0x50000u, (uint64_t)i, more);
-            if (is_pattern(f)) bits = pattern(f, seed, type, rows, row, column, r);
-            else bits = bf_ref_encode(type, value(f, seed, stream, row, columns, column, r, more) * scale);
-            if (type == BF_F32) memcpy((char *)out + 4 * i, &bits, 4);
-            else memcpy((char *)out + 2 * i, &bits, 2); /* little-endian hosts only, as is GGUF */
+            if (is_pattern(f))
+                bits = pattern(f, seed, type, rows, row, column, r);
+            else
+                bits = bf_ref_encode(type, value(f, seed, stream, row, columns, column, r, more) * scale);
+            if (type == BF_F32)
+                memcpy((char *)out + 4 * i, &bits, 4);
+            else
+                memcpy((char *)out + 2 * i, &bits, 2); /* little-endian hosts only, as is GGUF */
         }
 }
 
@@ -226,15 +249,16 @@ static void header_of(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, co
     if (f == BF_FILL_SWAMP) lean = 0;
     *d = bf_ref_encode(BF_F16, base * factor), *dmin = bf_ref_encode(BF_F16, base * factor * lean);
     if (f == BF_FILL_ZEROS) *d = r[0] & 1 ? 0x8000 : 0, *dmin = 0;
-    if (f == BF_FILL_INTEGER)
-        *d = *dmin = bf_ref_encode(BF_F16, power2(bf_fill_integer_exponent(seed, stream, row)));
+    if (f == BF_FILL_INTEGER) *d = *dmin = bf_ref_encode(BF_F16, power2(bf_fill_integer_exponent(seed, stream, row)));
     if (f != BF_FILL_EDGE && f != BF_FILL_FINITE_EDGE) return;
     *d = finite_d[r[0] % (sizeof finite_d / sizeof *finite_d)];
     *dmin = finite_d[r[1] % (sizeof finite_d / sizeof *finite_d)];
     if (f == BF_FILL_EDGE && ((uint64_t)row + seed) % 4 == 1 && r[2] % 2) {
         uint32_t bad = infinite_d[r[3] % (sizeof infinite_d / sizeof *infinite_d)];
-        if (r[2] & 2) *d = bad;
-        else *dmin = bad;
+        if (r[2] & 2)
+            *d = bad;
+        else
+            *dmin = bad;
     }
 }
 

@@ -1,5 +1,6 @@
 /* fill.h: the data of a case. A counter-based generator, so that element i of stream s under seed k is a function of
- * (k, s, i) alone: the same bytes on every machine, compiler and thread count, and any element can be made on its own.
+ * (k, s, i) alone: the same bytes on every machine, compiler and thread count, and any element can be made on its
+ * own.
  *
  * Generator: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11), from
  * Random123. No libm function is called; what is not integer is +, -, *, / in double on exact operands. */
@@ -30,27 +31,32 @@ typedef enum bf_fill {
 } bf_fill;
 
 const char *bf_fill_name(bf_fill);
+/* 1 for Gaussian, outlier, heavy, uniform, sparse: rounding errors on such data have no preferred sign. */
+int bf_fill_random(bf_fill);
 int bf_fill_known(const char *name);
 int bf_fill_parse(const char *name); /* the bf_fill, or -1 */
 
 /* Four random words, the generator itself. */
 void bf_random4(uint64_t seed, uint32_t stream, uint64_t counter, uint32_t r[4]);
 
-/* Standard normal from four random words: the number of ones among 96 random bits (binomial, mean 48, variance 24) plus a
- * uniform dither, normalised. Moments to the third are the Gaussian's, the fourth is 2.98 instead of 3, the largest value
- * is 9.9. Exact arithmetic up to one multiplication, hence the same bits everywhere. */
+/* Standard normal from four random words: the number of ones among 96 random bits (binomial, mean 48, variance 24)
+ * plus a uniform dither, normalised. Moments to the third are the Gaussian's, the fourth is 2.98 instead of 3, the
+ * largest value is 9.9. Exact arithmetic up to one multiplication, hence the same bits everywhere. */
 double bf_random_gauss(const uint32_t r[4]);
 
-/* rows x columns values of `type` (F32, F16, BF16) at `out`, rounded to nearest even, times 2^pow2 (value fills only; bit
- * fills ignore it). The position of what a fill treats apart (the one of onehot, the odd rows of edge) is a function of
- * seed and row.
+/* rows x columns values of `type` (F32, F16, BF16) at `out`, rounded to nearest even, times 2^pow2 (value fills only;
+ * bit fills ignore it). The position of what a fill treats apart (the one of onehot, the odd rows of edge) is a
+ * function of seed and row.
  *
- * integer: row r is 2^e(r) times integers; one element of each 32 is +-127, all others are -1, 0 or 1. With the weights of
- * bf_fill_q4_k every partial sum is an integer below 2^24 times the row's unit up to K = 64 * 256, and the 8-bit
- * quantiser loses nothing: results are exact in every order and on every path.
- * rows 0: a list of `columns` values. edge and finite-edge: a list walks the whole table from a place that the seed picks. In
- * rows (vectors of a product) the values go up to 2^63 only, so that sums stay within fp32; but rows with (row + seed) % 4
- * = 1 hold infinities and NaN here and there (edge), those with 3 values up to the largest. */
+ * integer: row r is 2^e(r) times integers; one element of each 32 is +-127, all others are -1, 0 or 1. With the
+ * weights of bf_fill_q4_k every partial sum is an integer below 2^24 times the row's unit up to K = 64 * 256, and the
+ * 8-bit quantiser loses nothing: results are exact in every order and on every path.
+ *
+ * rows 0: a list of `columns` values.
+ *
+ * edge and finite-edge: a list walks the whole table from a place that the seed picks. In rows (vectors of a product)
+ * the values go up to 2^63 only, so that sums stay within fp32; but rows with (row + seed) % 4 = 1 hold infinities
+ * and NaN here and there (edge), those with 3 values up to the largest. */
 void bf_fill_values(bf_fill, uint64_t seed, uint32_t stream, bf_dtype type, int64_t rows, int64_t columns, int pow2,
                     void *out);
 

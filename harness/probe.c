@@ -24,8 +24,8 @@ typedef struct probe {
     float unit;
 } probe;
 
-/* d = 1, all scales and nibbles 1, minima 0. Bytes of scales: sc[0..3] in the low six bits of bytes 0..3, sc[4..7] in the low
- * nibbles of bytes 8..11. */
+/* d = 1, all scales and nibbles 1, minima 0. Bytes of scales: sc[0..3] in the low six bits of bytes 0..3, sc[4..7] in
+ * the low nibbles of bytes 8..11. */
 static void block_of_ones(unsigned char b[144]) {
     memset(b, 0, 144);
     b[1] = 0x3c;
@@ -82,7 +82,8 @@ static int sizes(probe *s, int64_t with, const int64_t *other, int n, int64_t *s
         float *x = s->in + c * s->length;
         for (int64_t i = 0; i < s->leaves; i++) x[i * s->stride] = s->unit;
         if (c >= n) continue;
-        x[with * s->stride] = s->unit * 0x1p40f; /* 2^40 units: half an ulp is 2^16 units, more than there are leaves */
+        x[with * s->stride] =
+            s->unit * 0x1p40f; /* 2^40 units: half an ulp is 2^16 units, more than there are leaves */
         x[other[c] * s->stride] = s->unit * -0x1p40f;
     }
     if (s->b->upload(s->x, s->p.ptr[Q4K_MATVEC_X], s->in, s->t[Q4K_MATVEC_X].bytes, s->err) ||
@@ -108,8 +109,9 @@ static int by_size(const void *a, const void *b) {
     return x->size != y->size ? (x->size > y->size) - (x->size < y->size) : (x->leaf > y->leaf) - (x->leaf < y->leaf);
 }
 
-/* Depth of the subtree whose leaves are leaf[0..n-1]: the ancestors of the first leaf have the sizes of the subtrees that it
- * shares with the others; those with the same size hang on the same ancestor and are a subtree of their own. */
+/* Depth of the subtree whose leaves are leaf[0..n-1]: the ancestors of the first leaf have the sizes of the subtrees
+ * that it shares with the others; those with the same size hang on the same ancestor and are a subtree of their own.
+ */
 static int64_t depth(probe *s, const int64_t *leaf, int64_t n) {
     if (n < 2) return 0;
     sibling *others = malloc((size_t)n * sizeof *others);
@@ -127,7 +129,8 @@ static int64_t depth(probe *s, const int64_t *leaf, int64_t n) {
         for (int64_t i = 0; i < n - 1; i++) above += !i || others[i].size != others[i - 1].size;
         deepest = above;
     }
-    for (int64_t i = 0; ok && i < n - 1; above--) { /* ancestors from the lowest up; `above` counts from here to the root */
+    for (int64_t i = 0; ok && i < n - 1;
+         above--) { /* ancestors from the lowest up; `above` counts from here to the root */
         int64_t g = 0, size = others[i].size;
         for (; i < n - 1 && others[i].size == size; i++) group[g++] = others[i].leaf;
         int64_t below = depth(s, group, g);
@@ -138,7 +141,8 @@ static int64_t depth(probe *s, const int64_t *leaf, int64_t n) {
     return ok ? deepest : -1;
 }
 
-int bf_probe_chain(const bf_backend *b, bf_context *x, const bf_kernel *k, int64_t length, int64_t *chain, bf_error *err) {
+int bf_probe_chain(const bf_backend *b, bf_context *x, const bf_kernel *k, int64_t length, int64_t *chain,
+                   bf_error *err) {
     probe s = {.b = b, .x = x, .k = k, .err = err, .length = length};
     int64_t *leaf = NULL;
     if (strcmp(k->op, "q4k_matvec") || length < 256 || length > 32768 || length % 256)

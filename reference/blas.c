@@ -37,7 +37,8 @@ static void open_library(void) {
     if (threads) unsetenv("OPENBLAS_NUM_THREADS");
     if (!lib) {
         bf_error e;
-        bf_fail(&e, "OpenBLAS for the float64 reference cannot be opened (%.120s): install libopenblas0-pthread", dlerror());
+        bf_fail(&e, "OpenBLAS for the float64 reference cannot be opened (%.120s): install libopenblas0-pthread",
+                dlerror());
         __builtin_memcpy(why, e.text, sizeof why - 1);
         return;
     }
@@ -60,6 +61,7 @@ const char *bf_blas_core(void) {
     return core;
 }
 
-void bf_blas_product(int64_t rows, int64_t columns, int64_t k, const double *a, const double *b, double *c, int64_t ldc) {
+void bf_blas_product(int64_t rows, int64_t columns, int64_t k, const double *a, const double *b, double *c,
+                     int64_t ldc) {
     dgemm(ROW_MAJOR, PLAIN, TRANSPOSED, (int)rows, (int)columns, (int)k, 1, a, (int)k, b, (int)k, 0, c, (int)ldc);
 }

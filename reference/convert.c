@@ -6,8 +6,8 @@
 
 #include "number.h"
 
-/* A NaN between types: sign kept, the payload's leading bits aligned to the leading bits, quiet. Only fp32 -> bf16 and
- * bf16 -> fp32 are integer code on every target; the others are the device's instruction. */
+/* A NaN between types: sign kept, the payload's leading bits aligned to the leading bits, quiet. Only fp32 -> bf16
+ * and bf16 -> fp32 are integer code on every target; the others are the device's instruction. */
 static uint32_t widen_nan(bf_dtype from, uint32_t bits, bf_target target, int *any) {
     if (from == BF_BF16) return bits * 65536u;
     if (from == BF_F32) return bits;

@@ -8,7 +8,7 @@
 
 typedef struct bf_ref_converted {
     uint32_t bits;
-    int any_nan; /* 1: any quiet NaN is right */
+    int any_nan;                             /* 1: any quiet NaN is right */
     int overflow, underflow, subnormal, nan; /* what the counters of the op count, 0 or 1 each */
 } bf_ref_converted;
 

@@ -6,9 +6,12 @@
 
 bf_ref_format bf_ref_format_of(bf_dtype type) {
     switch (type) {
-    case BF_F16: return (bf_ref_format){16, 10, -14, 15};
-    case BF_BF16: return (bf_ref_format){16, 7, -126, 127};
-    default: return (bf_ref_format){32, 23, -126, 127};
+    case BF_F16:
+        return (bf_ref_format){16, 10, -14, 15};
+    case BF_BF16:
+        return (bf_ref_format){16, 7, -126, 127};
+    default:
+        return (bf_ref_format){32, 23, -126, 127};
     }
 }
 
@@ -67,27 +70,35 @@ int bf_ref_is_subnormal(bf_dtype type, uint32_t bits) {
     uint32_t m = bits & (sign_bit(f) - 1);
     return m && m < 1u << f.fraction;
 }
-int bf_ref_is_zero(bf_dtype type, uint32_t bits) {
-    return !(bits & (sign_bit(bf_ref_format_of(type)) - 1));
-}
+int bf_ref_is_zero(bf_dtype type, uint32_t bits) { return !(bits & (sign_bit(bf_ref_format_of(type)) - 1)); }
 
 uint32_t bf_ref_bits_at(bf_dtype type, const void *data, int64_t i) {
     const unsigned char *p = data;
     uint32_t w = 0;
     switch (type) {
     case BF_F16:
-    case BF_BF16: memcpy(&w, p + 2 * i, 2); return w;
-    case BF_I8: memcpy(&w, p + i, 1); return w;
-    default: memcpy(&w, p + 4 * i, 4); return w;
+    case BF_BF16:
+        memcpy(&w, p + 2 * i, 2);
+        return w;
+    case BF_I8:
+        memcpy(&w, p + i, 1);
+        return w;
+    default:
+        memcpy(&w, p + 4 * i, 4);
+        return w;
     }
 }
 
 double bf_ref_at(bf_dtype type, const void *data, int64_t i) {
     uint32_t u = bf_ref_bits_at(type, data, i);
     switch (type) {
-    case BF_I8: return (int8_t)u;
-    case BF_I32: return (int32_t)u;
-    case BF_U32: return u;
-    default: return bf_ref_decode(type, u);
+    case BF_I8:
+        return (int8_t)u;
+    case BF_I32:
+        return (int32_t)u;
+    case BF_U32:
+        return u;
+    default:
+        return bf_ref_decode(type, u);
     }
 }

@@ -1,7 +1,8 @@
 /* number.h: the 16- and 32-bit floating-point formats for the references, in double arithmetic.
  *
- * Written from IEEE 754-2019 section 3 and shares nothing with kernels/common: decoding is sign * significand * 2^e, encoding
- * is a rounding of x / ulp to an integer, so that a mistake in the kernels' integer tricks cannot be repeated here. */
+ * Written from IEEE 754-2019 section 3 and shares nothing with kernels/common: decoding is sign * significand * 2^e,
+ * encoding is a rounding of x / ulp to an integer, so that a mistake in the kernels' integer tricks cannot be
+ * repeated here. */
 #ifndef BF_REF_NUMBER_H
 #define BF_REF_NUMBER_H
 
@@ -14,9 +15,9 @@
 #define BF_REF_U64 0x1p-53
 
 typedef struct bf_ref_format {
-    int bits;        /* storage: 16, 32 */
-    int fraction;    /* stored significand bits */
-    int emin, emax;  /* exponents of the smallest and the largest normal binade */
+    int bits;       /* storage: 16, 32 */
+    int fraction;   /* stored significand bits */
+    int emin, emax; /* exponents of the smallest and the largest normal binade */
 } bf_ref_format;
 
 bf_ref_format bf_ref_format_of(bf_dtype type); /* F32, F16, BF16 */

@@ -1,5 +1,5 @@
-/* q4_k.h: the references' own decoder of Q4_K super-blocks, written from the GGUF specification's table of bit fields and
- * sharing nothing with kernels/common/q4_k.h. */
+/* q4_k.h: the references' own decoder of Q4_K super-blocks, written from the GGUF specification's table of bit fields
+ * and sharing nothing with kernels/common/q4_k.h. */
 #ifndef BF_REF_Q4_K_H
 #define BF_REF_Q4_K_H
 
@@ -16,8 +16,9 @@ typedef struct bf_ref_q4_k {
 
 void bf_ref_q4_k_decode(const unsigned char block[144], bf_ref_q4_k *);
 
-/* One row of k weights: w[i] = d*sc*q - dmin*m and |d*sc*q| + |dmin*m|, both exact in double (at most 50 significant bits).
- * magnitude may be NULL. Returns 0 when a block holds a non-finite d or dmin (the row is then what IEEE arithmetic makes). */
+/* One row of k weights: w[i] = d*sc*q - dmin*m and |d*sc*q| + |dmin*m|, both exact in double (at most 50 significant
+ * bits). magnitude may be NULL. Returns 0 when a block holds a non-finite d or dmin (the row is then what IEEE
+ * arithmetic makes). */
 int bf_ref_q4_k_row(const unsigned char *row, int64_t k, double *w, double *magnitude);
 
 #endif

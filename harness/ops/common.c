@@ -10,7 +10,8 @@ int bf_op_tensor(bf_tensor *t, const char *name, bf_tensor_role role, bf_dtype t
                  bf_error *err) {
     int64_t n;
     if (rows < 0 || columns < 0 || __builtin_mul_overflow(rows ? rows : 1, columns, &n) || n > INT64_C(1) << 50)
-        return bf_fail(err, "tensor %s: %lld x %lld elements are too many", name, (long long)rows, (long long)columns);
+        return bf_fail(err, "tensor %s: %lld x %lld elements are too many", name, (long long)rows,
+                       (long long)columns);
     *t = (bf_tensor){.name = name, .role = role, .type = type, .rank = 2, .dim = {rows, columns}};
     if (!rows) *t = (bf_tensor){.name = name, .role = role, .type = type, .rank = 1, .dim = {columns}};
     t->bytes = bf_dtype_bytes(type, n);
@@ -23,8 +24,10 @@ int bf_op_fill_q4_k(const bf_case *c, bf_tensor *w, bf_error *err) {
     if (c->real && c->real_bytes != w->bytes)
         return bf_fail(err, "%s: the file's weights have %llu bytes, the shape needs %llu", c->op->name,
                        (unsigned long long)c->real_bytes, (unsigned long long)w->bytes);
-    if (c->real) memcpy(w->data, c->real, w->bytes);
-    else bf_fill_q4_k((bf_fill)f, c->seed, 0, w->dim[0], w->dim[1] / 256, w->data);
+    if (c->real)
+        memcpy(w->data, c->real, w->bytes);
+    else
+        bf_fill_q4_k((bf_fill)f, c->seed, 0, w->dim[0], w->dim[1] / 256, w->data);
     return 0;
 }
 

@@ -1,9 +1,9 @@
 /* convert: y[i] = x[i] in another type (contract: kernels/common/convert.h).
  *
- * Nothing here has a tolerance. The result is one correctly rounded value of the exact input (fp32 holds every fp16 and bf16,
- * so a conversion by way of fp32 rounds once too), hence it is judged bit for bit, sign of zero included. A NaN follows
- * the table of the target the kernel was written for (k->target): simt runs the device's rule. The counters are judged
- * exactly against the reference's own count. */
+ * Nothing here has a tolerance. The result is one correctly rounded value of the exact input (fp32 holds every fp16
+ * and bf16, so a conversion by way of fp32 rounds once too), hence it is judged bit for bit, sign of zero included. A
+ * NaN follows the table of the target the kernel was written for (k->target): simt runs the device's rule. The
+ * counters are judged exactly against the reference's own count. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -22,8 +22,10 @@ static const bf_field fields[] = {
     {"n", BF_FIELD_DIM, CONVERT_N, NULL, 1, INT64_C(1) << 36, 1, 0, NULL, "elements"},
     {"from", BF_FIELD_TYPE, CONVERT_X, NULL, 0, 0, 0, FLOATS, NULL, "type of the input"},
     {"to", BF_FIELD_TYPE, CONVERT_Y, NULL, 0, 0, 0, FLOATS, NULL, "type of the output"},
-    {"saturate", BF_FIELD_CHOICE, CONVERT_SATURATE, "0", 0, 0, 0, 0, no_yes, "1: overflow gives the largest finite value"},
-    {"count", BF_FIELD_CHOICE, CONVERT_COUNT, "0", 0, 0, 0, 0, no_yes, "1: count overflow, underflow, subnormals, NaN"},
+    {"saturate", BF_FIELD_CHOICE, CONVERT_SATURATE, "0", 0, 0, 0, 0, no_yes,
+     "1: overflow gives the largest finite value"},
+    {"count", BF_FIELD_CHOICE, CONVERT_COUNT, "0", 0, 0, 0, 0, no_yes,
+     "1: count overflow, underflow, subnormals, NaN"},
     {0}};
 
 static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
@@ -46,13 +48,14 @@ static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
 }
 
 /* The reference of one element is a function of its bits, so there is nothing to keep. */
-static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
-                double *ref, double *bound) {
+static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
+                int slot, double *ref, double *bound) {
     (void)e;
     if (slot != CONVERT_Y) return 1;
     for (int64_t i = 0; i < c->problem.dim[CONVERT_N]; i++) {
-        bf_ref_converted r = bf_ref_convert(t[CONVERT_X].type, t[CONVERT_Y].type, c->problem.param[CONVERT_SATURATE] != 0,
-                                            k->target, bf_ref_bits_at(t[CONVERT_X].type, t[CONVERT_X].data, i));
+        bf_ref_converted r =
+            bf_ref_convert(t[CONVERT_X].type, t[CONVERT_Y].type, c->problem.param[CONVERT_SATURATE] != 0, k->target,
+                           bf_ref_bits_at(t[CONVERT_X].type, t[CONVERT_X].data, i));
         ref[i] = bf_ref_decode(t[CONVERT_Y].type, r.bits);
         bound[i] = isfinite(ref[i]) ? 0 : NAN;
     }
@@ -62,8 +65,10 @@ static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_T
 static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     (void)c, (void)t;
     bf_expected *e = calloc(1, sizeof *e);
-    if (!e) bf_fail(err, "convert: no memory");
-    else e->dump = dump;
+    if (!e)
+        bf_fail(err, "convert: no memory");
+    else
+        e->dump = dump;
     return e;
 }
 
@@ -77,7 +82,8 @@ static void judge(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX
     uint64_t counts[CONVERT_COUNTS] = {0};
     bf_verdict_begin(v);
     for (int64_t i = 0; i < c->problem.dim[CONVERT_N]; i++) {
-        bf_ref_converted r = bf_ref_convert(x->type, y->type, saturate, k->target, bf_ref_bits_at(x->type, x->data, i));
+        bf_ref_converted r =
+            bf_ref_convert(x->type, y->type, saturate, k->target, bf_ref_bits_at(x->type, x->data, i));
         bf_verdict_exact(v, y, i, r.bits, r.any_nan);
         counts[CONVERT_OVERFLOW] += (uint64_t)r.overflow, counts[CONVERT_UNDERFLOW] += (uint64_t)r.underflow;
         counts[CONVERT_SUBNORMAL] += (uint64_t)r.subnormal, counts[CONVERT_NAN] += (uint64_t)r.nan;

@@ -15,8 +15,9 @@ int bf_op_fill_q4_k(const bf_case *, bf_tensor *, bf_error *err);
 /* gamma(n) = n u / (1 - n u) for the accumulator fp32 (Higham, Accuracy and Stability, 2nd ed., section 3.1). */
 double bf_gamma(double n);
 /* min(gamma(n), exp(lambda sqrt(n) u + n u^2 / (1-u)) - 1) with lambda = 8: holds for one output with probability at
- * least 1 - 2 n exp(-lambda^2 (1-u)^2 / 2) = 1 - n 2.6e-14, when rounding errors are mean-independent of mean zero (Higham
- * and Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput. 41(5), 2019, theorem 2.4). */
+ * least 1 - 2 n exp(-lambda^2 (1-u)^2 / 2) = 1 - n 2.6e-14, when rounding errors are mean-independent of mean zero
+ * (Higham and Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput. 41(5), 2019,
+ * theorem 2.4). */
 double bf_gamma_prob(double n);
 
 #endif

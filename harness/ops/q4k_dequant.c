@@ -1,10 +1,10 @@
 /* q4k_dequant: w = d*sc*q - dmin*m to fp32, fp16, bf16 (contract: kernels/common/q4k_dequant.h).
  *
- * No tolerance. d has 11 significand bits, sc 6, q 4: d*sc*q has at most 21 and is an integer multiple of 2^-24 (the unit of
- * fp16's subnormals), so it is exact in fp32; so is dmin*m with 17. One rounding remains, that of the difference, whether it
- * is written as two products and a subtraction or as a fused multiply-add. The reference forms the difference exactly in
- * double (multiples of 2^-24 below 2^27: 51 bits) and rounds once; to fp16 and bf16 it rounds that fp32 value again, as the
- * contract says. Infinities are judged by sign; NaN by being NaN. */
+ * No tolerance. d has 11 significand bits, sc 6, q 4: d*sc*q has at most 21 and is an integer multiple of 2^-24 (the
+ * unit of fp16's subnormals), so it is exact in fp32; so is dmin*m with 17. One rounding remains, that of the
+ * difference, whether it is written as two products and a subtraction or as a fused multiply-add. The reference forms
+ * the difference exactly in double (multiples of 2^-24 below 2^27: 51 bits) and rounds once; to fp16 and bf16 it
+ * rounds that fp32 value again, as the contract says. Infinities are judged by sign; NaN by being NaN. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +45,15 @@ static uint32_t rounded(bf_dtype to, double w) {
     return to == BF_F32 ? f32 : bf_ref_encode(to, bf_ref_decode(BF_F32, f32));
 }
 
-static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
-                double *ref, double *bound) {
+static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
+                int slot, double *ref, double *bound) {
     (void)k, (void)e;
     const bf_problem *p = &c->problem;
     if (slot != Q4K_DEQUANT_Y) return 1;
     int64_t columns = p->dim[Q4K_DEQUANT_K], row_bytes = columns / 256 * 144;
     for (int64_t r = 0; r < p->dim[Q4K_DEQUANT_M]; r++) {
-        bf_ref_q4_k_row((const unsigned char *)t[Q4K_DEQUANT_W].data + r * row_bytes, columns, ref + r * columns, NULL);
+        bf_ref_q4_k_row((const unsigned char *)t[Q4K_DEQUANT_W].data + r * row_bytes, columns, ref + r * columns,
+                        NULL);
         for (int64_t i = r * columns; i < (r + 1) * columns; i++) {
             ref[i] = bf_ref_decode(t[slot].type, rounded(t[slot].type, ref[i]));
             bound[i] = isfinite(ref[i]) ? 0 : NAN;
@@ -64,8 +65,10 @@ static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_T
 static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     (void)c, (void)t;
     bf_expected *e = calloc(1, sizeof *e);
-    if (!e) bf_fail(err, "q4k_dequant: no memory");
-    else e->dump = dump;
+    if (!e)
+        bf_fail(err, "q4k_dequant: no memory");
+    else
+        e->dump = dump;
     return e;
 }
 
@@ -91,7 +94,9 @@ static uint64_t bytes_read(const bf_problem *p) {
 static uint64_t bytes_written(const bf_problem *p) {
     return bf_dtype_bytes(p->type[Q4K_DEQUANT_Y], p->dim[Q4K_DEQUANT_M] * p->dim[Q4K_DEQUANT_K]);
 }
-static double flops(const bf_problem *p) { return 2.0 * (double)p->dim[Q4K_DEQUANT_M] * (double)p->dim[Q4K_DEQUANT_K]; }
+static double flops(const bf_problem *p) {
+    return 2.0 * (double)p->dim[Q4K_DEQUANT_M] * (double)p->dim[Q4K_DEQUANT_K];
+}
 
 const bf_op bf_op_q4k_dequant = {.name = "q4k_dequant",
                                  .summary = "Q4_K super-blocks to fp32, fp16, bf16",

@@ -1,46 +1,61 @@
-/* q4k_matvec: y = W x for 1..8 columns (contract: kernels/common/q4k_matvec.h).
+/* q4k_matvec: y = W x for 1..8 columns (contract: kernels/common/q4k_matvec.h). How the bounds come about:
  *
- * Notation: u = 2^-24, gamma(n) = n u / (1 - n u); a product of n factors (1 + delta) with |delta| <= u is 1 + theta with
- * |theta| <= gamma(n) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
+ * Notation: u = 2^-24, gamma(n) = n u / (1 - n u); a product of n factors (1 + delta) with |delta| <= u is 1 + theta
+ * with |theta| <= gamma(n) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
  *
- * Path fp32. Two forms are sound and have one bound.
- *   Weights first:  w = fl(d*sc*q - dmin*m): both products are exact in fp32 (21 and 17 significand bits), one rounding; the
- *     product with x one more (none with fused multiply-add).
- *   Factored: in each sub-block  d*sc * S1 - dmin*m * S2,  S1 = sum(q x), S2 = sum(x):  the products q x round once, d*sc*S1 and
- *     dmin*m*S2 once, their difference once.
- * So every term of either form carries at most 3 roundings of its own, and one for each addition between it and the output.
- * With `chain` the longest such path of additions,
- *     |y - y_ref| <= gamma(chain + 3) M,    M = sum over k of (|d*sc*q| + |dmin*m|) |x|,
+ * 1. Path fp32. Two forms are sound and have one bound.
+ *
+ * Weights first: w = fl(d*sc*q - dmin*m). Both products are exact in fp32 (21 and 17 significand bits), so one
+ * rounding; the product with x is one more (none with fused multiply-add).
+ *
+ * Factored: in each sub-block d*sc * S1 - dmin*m * S2 with S1 = sum(q x), S2 = sum(x). The products q x round once,
+ * d*sc*S1 and dmin*m*S2 once, their difference once.
+ *
+ * So every term of either form carries at most 3 roundings of its own, and one for each addition between it and the
+ * output. With `chain` the longest such path of additions,
+ *
+ *     |y - y_ref| <= gamma(chain + 3) M,    M = sum over k of (|d*sc*q| + |dmin*m|) |x|
+ *
  * where |w| alone would not do: the factored form rounds both parts before they cancel.
- *   chain: what the kernel declares, never more than K + 8 (one sequential sum over all weights and a last reduction), and
- *   never more than 2 z, z the non-zero values of the column: adding an exact zero rounds nothing, and a non-zero x brings at
- *   most two addends (of S1 and of S2). Sparse columns therefore have bounds of a few u, and reveal rounded operands.
- *   Underflow: sums of multiples of 2^-149 are exact; d*sc, dmin*m, w are multiples of 2^-24 and q an integer. Inexact
- *   underflow is left for at most one product a weight (w x) or two a sub-block: each off by at most 2^-150, together below
- *   eta = K 2^-149.
- *   The reference's own dgemm adds K 2^-53 M, the last term of the bound.
  *
- * Path int8, judged twice.
- *   (a) The quantiser's outputs, for each block of 32 values (XQ, XD, XS):
- *     d: amax is exact, one division: within 1 ulp of amax/127 (multiplying by fl(1/127) is within 1 ulp too: 127's reciprocal
- *       happens to round with an error of u/16).
- *     q: |x - d q| <= d/2 + 4 u |x|. Rounding x/d exactly gives d/2. fl(x/d) is off by u|x/d|; multiplied with a reciprocal of d,
- *       or with 127/amax in place of it, by at most 3 u |x/d| to first order; 4 u covers the higher orders. So a tie goes
- *       either way, and nothing else does. |q| <= 127.
- *     s: the exact sum of the 32 q. Blocks with amax < 2^-100: d, q, s zero. Blocks with NaN or infinity: d NaN, q = s = 0.
- *   (b) The product, against float64 on those q, d: the integer sums are exact, d*sc and dmin*m too. Each part of a block rounds
- *     once when it is scaled, once in the difference, once when multiplied by d: 3, as above;
- *     chain <= 2 (K/32) + 16 (blocks one after another, both parts apart at worst), and <= 2 z + 5, z the blocks that are not
- *     all zero (5: the lanes among which a block's sum may be split, at most 32). M is taken with |d q| for |x|.
- *   The distance to y of the unquantised x is reported as total_error and never judged.
+ * chain is what the kernel declares; never more than K + 8 (one sequential sum over all weights and a last
+ * reduction); never more than 2 z, z the non-zero values of the column: adding an exact zero rounds nothing, and a
+ * non-zero x brings at most two addends (of S1 and of S2). Sparse columns therefore have bounds of a few u, and
+ * reveal rounded operands.
  *
- * Class first: a row with a non-finite d or dmin or a column with a non-finite x gives NaN or an infinity (not promised which).
- * Every other output is finite, unless its sum may leave fp32: M (1 + gamma) >= FLT_MAX, or on the fp32 path 15 sum|x| of a
- * sub-block >= FLT_MAX (the factored form's S1). There anything goes.
+ * Underflow: sums of multiples of 2^-149 are exact; d*sc, dmin*m, w are multiples of 2^-24 and q is an integer.
+ * Inexact underflow is left for at most one product a weight (w x) or two a sub-block: each off by at most 2^-150,
+ * together below eta = K 2^-149. The reference's own dgemm is off by at most K 2^-53 M. Both are added to the bound.
  *
- * Integer fill: all partial sums are integers below 2^24 times one unit; then the bound is 0.
- * The probabilistic bound has gamma_prob in place of gamma; witness cases are judged by it, for worst-case bounds on
- * Gaussian data are wide enough to hide a dropped block. */
+ * 2. Path int8, judged twice.
+ *
+ * (a) The quantiser's outputs, for each block of 32 values (XQ, XD, XS).
+ *
+ * d: amax is exact, then one division: within 1 ulp of amax/127. (Multiplying by fl(1/127) is within 1 ulp too: the
+ * reciprocal of 127 happens to round with an error of u/16.)
+ *
+ * q: |x - d q| <= d/2 + 4 u |x|. Rounding x/d exactly gives d/2. fl(x/d) is off by u |x/d|; with a reciprocal of d,
+ * or 127/amax in place of it, by at most 3 u |x/d| to first order, and 4 u covers the higher orders. So a tie goes
+ * either way, and nothing else does. |q| <= 127.
+ *
+ * s: the exact sum of the 32 q. Blocks with amax < 2^-100: d, q, s zero. With NaN or infinity: d NaN, q = s = 0.
+ *
+ * (b) The product, against float64 on those q and d: the integer sums are exact, d*sc and dmin*m too. Each part of a
+ * block rounds once when it is scaled, once in the difference, once when multiplied by d: 3, as above. M is taken
+ * with |d q| for |x|. chain <= 2 (K/32) + 16 (blocks one after another, both parts apart at worst), and
+ * <= 2 z + 5, z the blocks that are not all zero (5: a block's sum may be split among up to 32 lanes).
+ *
+ * The distance to y of the unquantised x is reported as total_error and never judged.
+ *
+ * 3. Class comes first. A row with a non-finite d or dmin or a column with a non-finite x gives NaN or an infinity
+ * (which is not promised). Every other output is finite, unless its sum may leave fp32: M (1 + gamma) >= FLT_MAX, or
+ * on the fp32 path 15 sum|x| of a sub-block >= FLT_MAX (the factored form's S1). There anything goes.
+ *
+ * 4. Integer fill: all partial sums are integers below 2^24 times one unit; then the bound is 0.
+ *
+ * 5. The probabilistic bound has gamma_prob (ops.h) in place of gamma. Witness cases on random data are judged by it,
+ * because worst-case bounds on Gaussian data are wide enough to hide a dropped block. It presumes rounding errors
+ * without a preferred sign, so constant and swamping data are always judged by the worst case. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +128,8 @@ static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
 static void release(bf_expected *base) {
     matvec_expected *e = (matvec_expected *)base;
     if (!e) return;
-    free(e->x), free(e->y), free(e->magnitude), free(e->inner), free(e->nonzero), free(e->bad_row), free(e->bad_column);
+    free(e->x), free(e->y), free(e->magnitude), free(e->inner), free(e->nonzero), free(e->bad_row),
+        free(e->bad_column);
     free(e);
 }
 
@@ -151,7 +167,8 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
         return NULL;
     }
     widen(&t[Q4K_MATVEC_X], (int64_t)k, (int64_t)n, e);
-    if (bf_ref_q4k_matvec(t[Q4K_MATVEC_W].data, (int64_t)m, (int64_t)k, e->x, (int64_t)n, e->y, e->magnitude, e->bad_row, err)) {
+    if (bf_ref_q4k_matvec(t[Q4K_MATVEC_W].data, (int64_t)m, (int64_t)k, e->x, (int64_t)n, e->y, e->magnitude,
+                          e->bad_row, err)) {
         release((bf_expected *)e);
         return NULL;
     }
@@ -180,14 +197,16 @@ static bf_want want(const bf_case *c, const matvec_expected *e, const sums *s, i
     int64_t k = c->problem.dim[Q4K_MATVEC_K];
     double magnitude = s->magnitude[r];
     bf_want w = {.value = s->y[r], .allow = BF_ALLOW_FINITE};
-    if (e->bad_row[r] || e->bad_column[col]) return (bf_want){.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
+    if (e->bad_row[r] || e->bad_column[col])
+        return (bf_want){.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
     if (exact(c, r, col, magnitude)) return w;
     double rest = (double)k * BF_REF_U64 * magnitude + (double)k * 0x1p-149;
     w.bound = bf_gamma(s->chain + OWN_ROUNDINGS) * magnitude + rest;
     w.prob = bf_gamma_prob(s->chain + OWN_ROUNDINGS) * magnitude + rest;
     double top = bf_ref_largest(BF_F32);
     if (!(magnitude + w.bound < top) || !(s->inner < top)) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
-    if (c->witness && w.prob < w.bound) w.bound = w.prob;
+    if (c->witness && !c->real && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && w.prob < w.bound)
+        w.bound = w.prob;
     return w;
 }
 
@@ -228,7 +247,8 @@ static void judge_quantiser(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS],
     }
 }
 
-/* Reference on the kernel's own q and d: y and magnitude [n][m] in one allocation (free *y), blocks that are not zero [n]. */
+/* Reference on the kernel's own q and d: y and magnitude [n][m] in one allocation (free *y), blocks that are not zero
+ * [n]. */
 static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const matvec_expected *e, double **y,
                      int64_t blocks[Q4K_MATVEC_MAX_N]) {
     int64_t m = c->problem.dim[Q4K_MATVEC_M], k = c->problem.dim[Q4K_MATVEC_K], n = c->problem.dim[Q4K_MATVEC_N];
@@ -248,8 +268,8 @@ static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const 
 }
 
 /* Hands every (row, column) with its want to `each`. -1: no memory. */
-static int for_outputs(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const matvec_expected *e,
-                       void (*each)(void *, int64_t index, bf_want), void *user) {
+static int for_outputs(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS],
+                       const matvec_expected *e, void (*each)(void *, int64_t index, bf_want), void *user) {
     int64_t m = c->problem.dim[Q4K_MATVEC_M], n = c->problem.dim[Q4K_MATVEC_N], blocks[Q4K_MATVEC_MAX_N];
     double *own = NULL;
     int int8 = is_int8(k);
@@ -275,8 +295,8 @@ static void dump_one(void *user, int64_t i, bf_want w) {
     d->bound[i] = w.allow & BF_ALLOW_FINITE && w.allow != BF_ALLOW_FINITE ? INFINITY : w.bound;
 }
 
-static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
-                double *ref, double *bound) {
+static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
+                int slot, double *ref, double *bound) {
     if (slot != Q4K_MATVEC_Y) return 1;
     return for_outputs(c, k, t, (const matvec_expected *)e, dump_one, &(dump_arrays){ref, bound});
 }

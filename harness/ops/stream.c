@@ -1,8 +1,8 @@
 /* stream: copy, read, write, triad (contract: kernels/common/stream.h).
  *
- * copy, read and write are exact. triad y = fl(x + fl(3 z)), or one rounding with fused multiply-add: the product is off by at
- * most u |3z|, the sum by at most u of itself, so |error| <= gamma(2) (|x| + 3|z|), plus 2^-150 twice where a result is
- * subnormal. On the integer fill nothing rounds and the bound is 0. */
+ * copy, read and write are exact. triad y = fl(x + fl(3 z)), or one rounding with fused multiply-add: the product is
+ * off by at most u |3z|, the sum by at most u of itself, so |error| <= gamma(2) (|x| + 3|z|), plus 2^-150 twice where
+ * a result is subnormal. On the integer fill nothing rounds and the bound is 0. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +31,10 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
     int mode = mode_of(p), rc = 0;
     if (mode != STREAM_WRITE) rc |= bf_op_tensor(&t[STREAM_X], "x", BF_INPUT, BF_F32, 0, n, err);
     if (mode == STREAM_TRIAD) rc |= bf_op_tensor(&t[STREAM_Z], "z", BF_INPUT, BF_F32, 0, n, err);
-    if (mode != STREAM_READ) rc |= bf_op_tensor(&t[STREAM_Y], "y", BF_OUTPUT, BF_F32, 0, n, err);
-    else rc |= bf_op_tensor(&t[STREAM_C], "c", BF_OUTPUT, BF_U32, 0, 1, err);
+    if (mode != STREAM_READ)
+        rc |= bf_op_tensor(&t[STREAM_Y], "y", BF_OUTPUT, BF_F32, 0, n, err);
+    else
+        rc |= bf_op_tensor(&t[STREAM_C], "c", BF_OUTPUT, BF_U32, 0, 1, err);
     return rc ? -1 : 0;
 }
 
@@ -58,16 +60,18 @@ static bf_want triad(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], int64_
     return w;
 }
 
-static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e, int slot,
-                double *ref, double *bound) {
+static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
+                int slot, double *ref, double *bound) {
     (void)k, (void)e;
     if (slot != STREAM_Y) return 1;
     for (int64_t i = 0; i < c->problem.dim[STREAM_N]; i++) {
         int mode = mode_of(&c->problem);
         bf_want w = {0};
-        if (mode == STREAM_TRIAD) w = triad(c, t, i);
-        else w.value = mode == STREAM_COPY ? bf_ref_at(BF_F32, t[STREAM_X].data, i)
-                                           : bf_ref_decode(BF_F32, 0x3f800000u | (uint32_t)(i & 0xff));
+        if (mode == STREAM_TRIAD)
+            w = triad(c, t, i);
+        else
+            w.value = mode == STREAM_COPY ? bf_ref_at(BF_F32, t[STREAM_X].data, i)
+                                          : bf_ref_decode(BF_F32, 0x3f800000u | (uint32_t)(i & 0xff));
         ref[i] = w.value;
         bound[i] = isfinite(w.value) ? w.bound : NAN;
     }
@@ -77,8 +81,10 @@ static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_T
 static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     (void)c, (void)t;
     bf_expected *e = calloc(1, sizeof *e);
-    if (!e) bf_fail(err, "stream: no memory");
-    else e->dump = dump;
+    if (!e)
+        bf_fail(err, "stream: no memory");
+    else
+        e->dump = dump;
     return e;
 }
 

@@ -21,7 +21,9 @@ static bf_status one(float got, bf_want w) {
     bf_verdict_end(&v, &plain);
     return v.status;
 }
-static bf_want near(double value, double bound) { return (bf_want){.value = value, .bound = bound, .allow = BF_ALLOW_FINITE}; }
+static bf_want near(double value, double bound) {
+    return (bf_want){.value = value, .bound = bound, .allow = BF_ALLOW_FINITE};
+}
 
 Test(compare, a_hundredth_above_the_bound_fails_and_below_passes) {
     double bound = 0x1p-10;

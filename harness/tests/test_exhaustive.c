@@ -1,4 +1,5 @@
-/* The step-function check: its table against MPFR-free arithmetic at every step, and single wrong codes that it must find. */
+/* The step-function check: its table against MPFR-free arithmetic at every step, and single wrong codes that it must
+ * find. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,11 +34,18 @@ static void right(bf_dtype to, uint32_t start) {
     for (uint32_t i = 0; i < N; i++) got[i] = (uint16_t)bf_ref_convert(BF_F32, to, 0, BF_CPU, start + i).bits;
 }
 
-/* Blocks around zero, subnormals, one, overflow, infinity and NaN, both signs: right passes, one wrong code fails and is
- * named by its input. */
+/* Blocks around zero, subnormals, one, overflow, infinity and NaN, both signs: right passes, one wrong code fails and
+ * is named by its input. */
 Test(exhaustive, one_wrong_code_is_found) {
-    static const uint32_t starts[] = {0, 0x33000000 - N / 2, 0x3f800000 - N / 2, 0x477ff000 - N / 2, 0x7f7f8000 - N / 2,
-                                      0x7f800000 - N / 2, 0x80000000 - N / 2, 0xff800000 - N / 2, 0xffff0000};
+    static const uint32_t starts[] = {0,
+                                      0x33000000 - N / 2,
+                                      0x3f800000 - N / 2,
+                                      0x477ff000 - N / 2,
+                                      0x7f7f8000 - N / 2,
+                                      0x7f800000 - N / 2,
+                                      0x80000000 - N / 2,
+                                      0xff800000 - N / 2,
+                                      0xffff0000};
     for (int t = 0; t < 2; t++) {
         bf_exhaustive_steps(targets[t], first, 32769);
         for (size_t s = 0; s < sizeof starts / sizeof *starts; s++) {
@@ -60,8 +68,14 @@ Test(exhaustive, one_wrong_code_is_found) {
 }
 
 /* A backend in host memory, and kernels of the shape the real ones have. */
-static void *host_alloc(bf_context *x, uint64_t n, bf_error *e) { (void)x, (void)e; return aligned_alloc(256, (n + 255) / 256 * 256); }
-static void host_free(bf_context *x, void *p) { (void)x; free(p); }
+static void *host_alloc(bf_context *x, uint64_t n, bf_error *e) {
+    (void)x, (void)e;
+    return aligned_alloc(256, (n + 255) / 256 * 256);
+}
+static void host_free(bf_context *x, void *p) {
+    (void)x;
+    free(p);
+}
 static int host_copy(bf_context *x, void *to, const void *from, uint64_t n, bf_error *e) {
     (void)x, (void)e;
     memcpy(to, from, n);
@@ -72,8 +86,13 @@ static int host_run(bf_context *x, const bf_kernel *k, const bf_problem *p, bf_e
     k->run(p, NULL);
     return 0;
 }
-static const bf_backend host = {.name = "host", .target = BF_CPU, .alloc = host_alloc, .free = host_free,
-                                .upload = host_copy, .download = host_copy, .run = host_run};
+static const bf_backend host = {.name = "host",
+                                .target = BF_CPU,
+                                .alloc = host_alloc,
+                                .free = host_free,
+                                .upload = host_copy,
+                                .download = host_copy,
+                                .run = host_run};
 
 static void to_bf16(const bf_problem *p, bf_pool *pool) {
     (void)pool;

@@ -27,17 +27,19 @@ static uint64_t hash(const void *data, size_t n) { /* FNV-1a */
 Test(fill, bytes_are_the_same_on_every_machine) {
     static float values[2 * 512];
     static unsigned char blocks[3 * 2 * 144];
-    static const struct { uint64_t values, blocks; } want[BF_FILLS] = {
-        [0] = {0x3cf6dc698b52d50cu, 0x95378bef14494283u}, /* gauss */
-        [1] = {0xdb07ef97c2e31880u, 0x95378bef14494283u}, /* outlier */
-        [2] = {0x1b2d62f2f3514f5du, 0xb4887627c4cbd057u}, /* heavy */
-        [3] = {0x731459248fe178d1u, 0x95378bef14494283u}, /* uniform */
-        [4] = {0x17600a2d7a7886c0u, 0xe06c79736ea90dedu}, /* integer */
-        [5] = {0x36c762e02097c870u, 0xa83f87e660a3a8e6u}, /* edge */
-        [6] = {0x36c762e02097c870u, 0xa83f87e660a3a8e6u}, /* finite-edge */
-        [7] = {0xa9bc16431ff5cf25u, 0x77a6ecfef7a850c1u}, /* constant */
-        [8] = {0x703f07ebc5be8e65u, 0x95378bef14494283u}, /* onehot */
-        [9] = {0x4d2737a1b8714d77u, 0x95378bef14494283u}, /* sparse */
+    static const struct {
+        uint64_t values, blocks;
+    } want[BF_FILLS] = {
+        [0] = {0x3cf6dc698b52d50cu, 0x95378bef14494283u},  /* gauss */
+        [1] = {0xdb07ef97c2e31880u, 0x95378bef14494283u},  /* outlier */
+        [2] = {0x1b2d62f2f3514f5du, 0xb4887627c4cbd057u},  /* heavy */
+        [3] = {0x731459248fe178d1u, 0x95378bef14494283u},  /* uniform */
+        [4] = {0x17600a2d7a7886c0u, 0xe06c79736ea90dedu},  /* integer */
+        [5] = {0x36c762e02097c870u, 0xa83f87e660a3a8e6u},  /* edge */
+        [6] = {0x36c762e02097c870u, 0xa83f87e660a3a8e6u},  /* finite-edge */
+        [7] = {0xa9bc16431ff5cf25u, 0x77a6ecfef7a850c1u},  /* constant */
+        [8] = {0x703f07ebc5be8e65u, 0x95378bef14494283u},  /* onehot */
+        [9] = {0x4d2737a1b8714d77u, 0x95378bef14494283u},  /* sparse */
         [10] = {0xb8b6e6784e2ac325u, 0x5906e99b073d7e76u}, /* swamp */
         [11] = {0xd81a2bd442a3855cu, 0x8dc6ce8fea921422u}, /* bits */
         [12] = {0x3966775e6cb814b8u, 0x8dc6ce8fea921422u}, /* ties */

@@ -22,8 +22,10 @@ static bf_verdict v;
 static bf_error err;
 
 static int64_t short_chain(const bf_problem *p) { return p->dim[Q4K_MATVEC_K] / 32 + 2; }
-static const bf_kernel fp32 = {.op = "q4k_matvec", .name = "test", .target = BF_CPU, .path = "fp32", .chain = short_chain};
-static const bf_kernel int8 = {.op = "q4k_matvec", .name = "test", .target = BF_CPU, .path = "int8", .chain = short_chain};
+static const bf_kernel fp32 = {
+    .op = "q4k_matvec", .name = "test", .target = BF_CPU, .path = "fp32", .chain = short_chain};
+static const bf_kernel int8 = {
+    .op = "q4k_matvec", .name = "test", .target = BF_CPU, .path = "int8", .chain = short_chain};
 static const bf_kernel plain = {.name = "test", .target = BF_CPU};
 
 static int64_t elements(const bf_tensor *x) {
@@ -124,7 +126,10 @@ Test(ops, matvec_right_passes_and_each_wrong_result_fails) {
 
 /* What the declared chain does: the bound follows it, up to the cap, and few non-zeros undercut it. */
 static int64_t declared;
-static int64_t declare(const bf_problem *p) { (void)p; return declared; }
+static int64_t declare(const bf_problem *p) {
+    (void)p;
+    return declared;
+}
 static double bound_over(int64_t chain, const char *path) {
     bf_kernel k = {.path = path, .chain = declare};
     bf_dump d;
@@ -163,7 +168,8 @@ Test(ops, sparse_witness_sees_a_rounded_operand) {
 
 /* Witness cases are judged by the probabilistic bound: an error between the two passes only without the witness. */
 Test(ops, witness_uses_the_probabilistic_bound) {
-    static const char *const lines[] = {"q4k_matvec m=4 k=4096 fill=gauss", "q4k_matvec m=4 k=4096 fill=gauss witness=w"};
+    static const char *const lines[] = {"q4k_matvec m=4 k=4096 fill=gauss",
+                                        "q4k_matvec m=4 k=4096 fill=gauss witness=w"};
     bf_kernel k = {.path = "fp32"}; /* no chain declared: K + 8 */
     double error = 0;
     for (int w = 0; w < 2; w++) {
@@ -177,6 +183,19 @@ Test(ops, witness_uses_the_probabilistic_bound) {
         release(d);
         end();
     }
+}
+
+/* Not so where data is structured: rounding errors of equal addends have one sign. */
+Test(ops, structured_witness_uses_the_worst_case) {
+    double bound[2];
+    for (int w = 0; w < 2; w++) {
+        begin(w ? "q4k_matvec m=4 k=4096 fill=swamp witness=w" : "q4k_matvec m=4 k=4096 fill=swamp", "fp32");
+        bf_dump d = fill_y(&fp32, Q4K_MATVEC_Y);
+        bound[w] = d.bound[0];
+        release(d);
+        end();
+    }
+    cr_assert_eq(bound[0], bound[1]);
 }
 
 Test(ops, matvec_integers_are_exact) {
@@ -196,9 +215,12 @@ Test(ops, matvec_class_follows_the_policy) {
     bf_dump d = fill_y(&fp32, Q4K_MATVEC_Y);
     int bad = 0, good = -1;
     for (int64_t i = 0; i < d.count; i++) {
-        if (isnan(d.bound[i])) y_of(Q4K_MATVEC_Y)[i] = i % 2 ? NAN : -INFINITY, bad++;
-        else if (isfinite(d.bound[i])) good = (int)i;
-        else y_of(Q4K_MATVEC_Y)[i] = NAN; /* the sum may leave fp32 */
+        if (isnan(d.bound[i]))
+            y_of(Q4K_MATVEC_Y)[i] = i % 2 ? NAN : -INFINITY, bad++;
+        else if (isfinite(d.bound[i]))
+            good = (int)i;
+        else
+            y_of(Q4K_MATVEC_Y)[i] = NAN; /* the sum may leave fp32 */
     }
     cr_assert(bad >= 16 && bad < 32, "%d", bad);
     cr_assert_geq(good, 0, "edge without one ordinary output checks nothing");
@@ -232,7 +254,8 @@ static void spoil_d(void) { y_of(Q4K_MATVEC_XD)[3] = nextafterf(nextafterf(y_of(
 static void spoil_s(void) { ((int32_t *)t[Q4K_MATVEC_XS].data)[5] += 1; }
 static void truncate_q(void) {
     for (int64_t i = 0; i < elements(&t[Q4K_MATVEC_XQ]); i++)
-        ((int8_t *)t[Q4K_MATVEC_XQ].data)[i] = (int8_t)(bf_element_value(&t[Q4K_MATVEC_X], i) / y_of(Q4K_MATVEC_XD)[i / 32]);
+        ((int8_t *)t[Q4K_MATVEC_XQ].data)[i] =
+            (int8_t)(bf_element_value(&t[Q4K_MATVEC_X], i) / y_of(Q4K_MATVEC_XD)[i / 32]);
     for (int64_t b = 0; b < elements(&t[Q4K_MATVEC_XS]); b++) {
         int32_t sum = 0;
         for (int i = 0; i < 32; i++) sum += ((int8_t *)t[Q4K_MATVEC_XQ].data)[b * 32 + i];
@@ -370,7 +393,8 @@ Test(ops, stream_modes) {
 /* Every op: tensors agree with the bytes it claims to move, and the union over the paths holds every path's. */
 Test(ops, tensors_and_bytes_agree) {
     static const char *const lines[] = {"convert n=100 from=f32 to=bf16", "q4k_dequant m=3 k=512 to=f16",
-                                        "q4k_matvec m=3 k=512 n=2 x=bf16", "stream n=64 mode=triad", "stream n=64 mode=copy"};
+                                        "q4k_matvec m=3 k=512 n=2 x=bf16", "stream n=64 mode=triad",
+                                        "stream n=64 mode=copy"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         begin(lines[i], NULL);
         uint64_t in = 0, out = 0;

@@ -7,8 +7,14 @@
 #include "../../reference/q4_k.h"
 #include "../probe.h"
 
-static void *host_alloc(bf_context *x, uint64_t n, bf_error *e) { (void)x, (void)e; return calloc(1, n + 1); }
-static void host_free(bf_context *x, void *p) { (void)x; free(p); }
+static void *host_alloc(bf_context *x, uint64_t n, bf_error *e) {
+    (void)x, (void)e;
+    return calloc(1, n + 1);
+}
+static void host_free(bf_context *x, void *p) {
+    (void)x;
+    free(p);
+}
 static int host_copy(bf_context *x, void *to, const void *from, uint64_t n, bf_error *e) {
     (void)x, (void)e;
     memcpy(to, from, n);
@@ -19,15 +25,22 @@ static int host_run(bf_context *x, const bf_kernel *k, const bf_problem *p, bf_e
     k->run(p, NULL);
     return 0;
 }
-static const bf_backend host = {.name = "host", .target = BF_CPU, .alloc = host_alloc, .free = host_free,
-                                .upload = host_copy, .download = host_copy, .run = host_run};
+static const bf_backend host = {.name = "host",
+                                .target = BF_CPU,
+                                .alloc = host_alloc,
+                                .free = host_free,
+                                .upload = host_copy,
+                                .download = host_copy,
+                                .run = host_run};
 
 static float sequential(const float *a, int64_t n) {
     float s = 0;
     for (int64_t i = 0; i < n; i++) s += a[i];
     return s;
 }
-static float pairwise(const float *a, int64_t n) { return n == 1 ? a[0] : pairwise(a, n / 2) + pairwise(a + n / 2, n - n / 2); }
+static float pairwise(const float *a, int64_t n) {
+    return n == 1 ? a[0] : pairwise(a, n / 2) + pairwise(a + n / 2, n - n / 2);
+}
 static float strided(const float *a, int64_t n) { /* 32 lanes, then a butterfly */
     float lane[32] = {0};
     for (int64_t i = 0; i < n; i++) lane[i % 32] += a[i];
@@ -102,8 +115,10 @@ Test(probe, what_is_no_fp32_sum_is_refused) {
 Test(probe, declarations_are_judged) {
     bf_verdict v;
     sum = pairwise; /* 9 and 10 */
-    static const struct { int64_t declared; bf_status want; } rows[] = {
-        {10, BF_PASS}, {20, BF_PASS}, {21, BF_FAIL}, {9, BF_FAIL}, {-1, BF_FAIL}};
+    static const struct {
+        int64_t declared;
+        bf_status want;
+    } rows[] = {{10, BF_PASS}, {20, BF_PASS}, {21, BF_FAIL}, {9, BF_FAIL}, {-1, BF_FAIL}};
     for (int i = 0; i < 5; i++) {
         declared = rows[i].declared;
         bf_probe_judge(&host, NULL, &kernel, &v);

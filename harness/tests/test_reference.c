@@ -1,4 +1,5 @@
-/* The references: against MPFR, against each other, and against the kernels' decoders, which they share no code with. */
+/* The references: against MPFR, against each other, and against the kernels' decoders, which they share no code with.
+ */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <mpfr.h>
@@ -17,7 +18,8 @@
 
 static const bf_dtype types[] = {BF_F32, BF_F16, BF_BF16};
 
-/* x correctly rounded by MPFR to a format with that precision and exponent range, subnormals and overflow as in IEEE 754. */
+/* x correctly rounded by MPFR to a format with that precision and exponent range, subnormals and overflow as in IEEE
+ * 754. */
 static double mpfr_rounded(bf_dtype type, double x) {
     bf_ref_format f = bf_ref_format_of(type);
     mpfr_exp_t emin = mpfr_get_emin(), emax = mpfr_get_emax();
@@ -42,19 +44,24 @@ Test(reference, encode_agrees_with_mpfr) {
             bf_ref_format f = bf_ref_format_of(types[t]);
             int e = f.emin - f.fraction - 4 + (int)(r[0] % (uint32_t)(f.emax - f.emin + f.fraction + 8));
             double m = 1 + (double)r[1] * 0x1p-32 + (double)(r[2] >> 12) * 0x1p-52;
-            if (r[3] % 3 == 0) m = 1 + ((double)(r[1] % (1u << (f.fraction + 1))) + 0.5 * (r[3] & 4 ? 1 : 0)) * ldexp(1, -f.fraction - 1);
+            if (r[3] % 3 == 0)
+                m = 1 + ((double)(r[1] % (1u << (f.fraction + 1))) + 0.5 * (r[3] & 4 ? 1 : 0)) *
+                            ldexp(1, -f.fraction - 1);
             if (r[3] % 7 == 0) m = nextafter(m, r[3] & 8 ? 0 : 9);
             double x = ldexp(r[3] & 1 ? -m : m, e), got = bf_ref_decode(types[t], bf_ref_encode(types[t], x));
             double want = mpfr_rounded(types[t], x);
-            cr_assert(got == want && signbit(got) == signbit(x), "type %d: %a gave %a, MPFR %a", types[t], x, got, want);
+            cr_assert(got == want && signbit(got) == signbit(x), "type %d: %a gave %a, MPFR %a", types[t], x, got,
+                      want);
         }
 }
 
 Test(reference, decode_and_encode_are_inverse) {
     for (int t = 1; t < 3; t++)
         for (uint32_t u = 0; u < 65536; u++)
-            if (!bf_ref_is_nan(types[t], u)) cr_assert_eq(bf_ref_encode(types[t], bf_ref_decode(types[t], u)), u);
-            else cr_assert(isnan(bf_ref_decode(types[t], u)));
+            if (!bf_ref_is_nan(types[t], u))
+                cr_assert_eq(bf_ref_encode(types[t], bf_ref_decode(types[t], u)), u);
+            else
+                cr_assert(isnan(bf_ref_decode(types[t], u)));
 }
 
 /* The unit roundoff that the bounds use is the largest relative error of rounding, attained at 1 + u. */
@@ -111,8 +118,8 @@ Test(reference, conversions_by_the_contract) {
     cr_assert(bf_ref_convert(BF_F32, BF_F16, 0, BF_CPU, 0x33800000).subnormal);
 }
 
-/* What ggml's conversions gave (cases/golden/README.md). Its software fp16 makes every NaN 0x7e00, so the F16C file is compared,
- * which follows the contract's rule for the CPU. */
+/* What ggml's conversions gave (cases/golden/README.md). Its software fp16 makes every NaN 0x7e00, so the F16C file
+ * is compared, which follows the contract's rule for the CPU. */
 static void same_as_golden(const char *in, const char *out, bf_dtype from, bf_dtype to) {
     npy_array a = {0}, b = {0};
     bf_error err;
