@@ -3,6 +3,7 @@
 #: make report        devices, check, twins, bench on everything found; reports/latest
 #: make isa           registers, spills, occupancy, hot loops of the GPU kernels, from the built objects
 #: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
+#: make racecheck     both simt under ThreadSanitizer as a race checker of the GPU kernels
 #: make fuzz          libFuzzer targets: build/asan/fuzz_*
 #: make vendor-check  kernels against the vendors' compilers and headers (ci/setup vendor first)
 #: make clean         remove build/; .toolchain/ stays
@@ -111,6 +112,8 @@ asan:
 fuzz:
 	@$(if $(SAN_CC),$(MAKE) --no-print-directory $(ASAN) fuzzers,echo 'fuzz: skipped, no clang')
 fuzzers: $(FUZZERS)
+include kernels/simt/racecheck.mk
+
 report: backends $B/blackframe
 	@BLACKFRAME=$B/blackframe reports/make.sh
 isa: $(DEVICE_OBJECTS)
