@@ -349,7 +349,7 @@ int bf_command_check(bf_options *o) {
     k->o = o;
     int status = bf_select_devices(&o->select, &k->found, &err);
     if (status) return fail(k, status, &err);
-    if (o->exhaustive) return bf_command_exhaustive(o, &k->found);
+    if (o->exhaustive || o->chain) return bf_command_check_kernels(o, &k->found);
     if (bf_select_cases(&o->select, &k->cases, &err)) return fail(k, BF_EXIT_USAGE, &err);
     if (o->dump && mkdir(o->dump, 0777) && errno != EEXIST) {
         bf_fail(&err, "%s: cannot make the directory: %s", o->dump, strerror(errno));

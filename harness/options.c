@@ -12,7 +12,7 @@
 const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
-       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST };
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN };
 
 static const struct {
     int mask;
@@ -33,6 +33,7 @@ static const struct {
     {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
     {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
+    {1, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
     {3, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
     {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
     {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
@@ -124,6 +125,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_SECONDS: number(arg, 0.001, 1e5, "seconds", &o->seconds, p); break;
     case KEY_SIZE: number(arg, 0, 1e7, "size", &v, p), o->size = v * 1e6; break;
     case KEY_THREADS: number(arg, 1, 4096, "threads", &v, p), o->threads = (int)v; break;
+    case KEY_CHAIN: o->chain = 1; break;
     case KEY_NAIVE: s->tuned = 0; break;
     case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;

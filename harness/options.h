@@ -10,7 +10,7 @@ typedef struct bf_options {
     double timeout; /* seconds a job */
     int parallel;   /* children side by side; 0: one a core */
     int verbose;
-    int exhaustive;
+    int exhaustive, chain;
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
@@ -25,8 +25,8 @@ enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8 }
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
 
 int bf_command_check(bf_options *);
-/* `check --exhaustive`: on the devices found, instead of the cases. */
-int bf_command_exhaustive(bf_options *, const bf_discovery *);
+/* `check --exhaustive`, `check --chain`: on the devices found, instead of the cases. */
+int bf_command_check_kernels(bf_options *, const bf_discovery *);
 int bf_command_bench(bf_options *);
 int bf_command_list(bf_options *);
 int bf_command_devices(bf_options *);

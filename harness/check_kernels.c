@@ -1,8 +1,10 @@
-/* check_exhaustive.c: `blackframe check --exhaustive`: all 2^32 fp32 patterns to bf16 and fp16 on the devices found.
+/* check_kernels.c: checks of a kernel as a whole rather than of a case.
  *
- * One job is one kernel and one target type. Without --backend only cpu runs: simt would need an hour. */
+ * `check --exhaustive`: all 2^32 fp32 patterns to bf16 and fp16; a job is a kernel and a target type. Without --backend
+ * simt is left out: it would need an hour.
+ * `check --chain`: the longest chain of additions behind an output, measured by the summation-order probe, judges what the
+ * kernel declares (its bound rests on it). */
 #define _GNU_SOURCE
-#include "exhaustive.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -10,12 +12,14 @@
 #include <unistd.h>
 
 #include "../kernels/common/convert.h"
+#include "exhaustive.h"
 #include "options.h"
+#include "probe.h"
 #include "record.h"
 #include "runner.h"
 #include "worker.h"
 
-typedef struct exhaustive {
+typedef struct work {
     bf_options *o;
     const bf_device *device;
     struct {
@@ -26,33 +30,40 @@ typedef struct exhaustive {
     bf_record *record;
     long passed, failed;
     bf_context *context;
-} exhaustive;
+} work;
 
-static void collect(exhaustive *e) {
+static void add(work *e, const bf_kernel *k, bf_dtype to) {
+    if (e->jobs < sizeof e->job / sizeof *e->job) e->job[e->jobs].kernel = k, e->job[e->jobs++].to = to;
+}
+
+static void collect(work *e) {
     for (size_t i = 0; i < bf_kernel_count(); i++) {
         const bf_kernel *k = bf_kernel_at(i);
-        bf_problem p = {.dim = {[CONVERT_N] = 1 << 20}, .type = {[CONVERT_X] = BF_F32}};
-        if (strcmp(k->op, "convert") || k->target != e->device->backend->target || k->role == BF_TWIN) continue;
+        if (k->target != e->device->backend->target || k->role == BF_TWIN) continue;
         if ((k->available && !k->available()) || (e->o->select.kernel && fnmatch(e->o->select.kernel, k->name, 0))) continue;
-        for (int t = 0; t < 2 && e->jobs < 64; t++) {
+        if (e->o->chain && !strcmp(k->op, "q4k_matvec")) add(e, k, BF_NONE);
+        bf_problem p = {.dim = {[CONVERT_N] = 1 << 20}, .type = {[CONVERT_X] = BF_F32}};
+        for (int t = 0; e->o->exhaustive && !strcmp(k->op, "convert") && t < 2; t++) {
             p.type[CONVERT_Y] = t ? BF_F16 : BF_BF16;
-            if (k->accepts(&p)) e->job[e->jobs].kernel = k, e->job[e->jobs++].to = p.type[CONVERT_Y];
+            if (k->accepts(&p)) add(e, k, p.type[CONVERT_Y]);
         }
     }
 }
 
 static int child_open(bf_worker *w, bf_error *err) {
-    exhaustive *e = w->user;
+    work *e = w->user;
     e->context = e->device->backend->open(e->device, err);
     return e->context ? 0 : -1;
 }
 
 static void child_job(bf_worker *w, size_t i, void *out) {
-    exhaustive *e = w->user;
+    work *e = w->user;
     bf_row *row = out;
     bf_error err = {{0}};
     double t0 = bf_now();
-    if (bf_exhaustive_convert(e->device->backend, e->context, e->job[i].kernel, e->job[i].to, &row->verdict, &err)) {
+    if (e->job[i].to == BF_NONE)
+        bf_probe_judge(e->device->backend, e->context, e->job[i].kernel, &row->verdict);
+    else if (bf_exhaustive_convert(e->device->backend, e->context, e->job[i].kernel, e->job[i].to, &row->verdict, &err)) {
         row->verdict.status = BF_ERROR;
         snprintf(row->verdict.note, sizeof row->verdict.note, "%.250s", err.text);
     }
@@ -60,20 +71,24 @@ static void child_job(bf_worker *w, size_t i, void *out) {
 }
 
 static void done(bf_worker *w, size_t i, const void *data) {
-    exhaustive *e = w->user;
+    work *e = w->user;
     const bf_row *row = data;
     const bf_verdict *v = &row->verdict;
     *(v->status == BF_PASS ? &e->passed : &e->failed) += 1;
-    printf("%-10s %s %s fp32 to %s: %lld patterns, %lld wrong, %.1f s%s%s\n", bf_status_name(v->status),
-           e->device->backend->name, e->job[i].kernel->name, bf_dtype_name(e->job[i].to), (long long)v->outputs,
-           (long long)v->mismatched, row->seconds, v->note[0] ? ": " : "", v->note);
+    printf("%-10s %s %s", bf_status_name(v->status), e->device->backend->name, e->job[i].kernel->name);
+    if (e->job[i].to == BF_NONE)
+        printf(" chain of additions: %s\n", v->note);
+    else
+        printf(" fp32 to %s: %lld patterns, %lld wrong, %.1f s%s%s\n", bf_dtype_name(e->job[i].to), (long long)v->outputs,
+               (long long)v->mismatched, row->seconds, v->note[0] ? ": " : "", v->note);
     for (int n = 0; n < v->count; n++)
         printf("     input 0x%08llx: got 0x%04llx, want 0x%04llx\n", (unsigned long long)v->first[n].index,
                (unsigned long long)v->first[n].got_bits, (unsigned long long)v->first[n].want_bits);
     fflush(stdout);
-    json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:f}", "type", "exhaustive", "backend",
-                          e->device->backend->name, "device", e->device->index, "op", "convert", "kernel",
-                          e->job[i].kernel->name, "to", bf_dtype_name(e->job[i].to), "seconds", row->seconds);
+    json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:f}", "type", e->job[i].to == BF_NONE ? "chain" : "exhaustive",
+                          "backend", e->device->backend->name, "device", e->device->index, "op", e->job[i].kernel->op,
+                          "kernel", e->job[i].kernel->name, "seconds", row->seconds);
+    if (e->job[i].to != BF_NONE) json_object_set_new(o, "to", json_string(bf_dtype_name(e->job[i].to)));
     json_t *verdict = bf_record_verdict(v);
     json_object_update(o, verdict);
     json_decref(verdict);
@@ -87,14 +102,14 @@ static void lost(bf_worker *w, size_t i, bf_status status, const char *why) {
 }
 
 static void refused(bf_worker *w, const char *why) {
-    exhaustive *e = w->user;
+    work *e = w->user;
     printf("REFUSED    %s: %s\n", e->device->backend->name, why);
     e->failed++;
 }
 
-int bf_command_exhaustive(bf_options *o, const bf_discovery *found) {
+int bf_command_check_kernels(bf_options *o, const bf_discovery *found) {
     bf_error err = {{0}};
-    exhaustive *e = calloc(BF_MAX_DEVICES, sizeof *e);
+    work *e = calloc(BF_MAX_DEVICES, sizeof *e);
     bf_worker *w = calloc(BF_MAX_DEVICES, sizeof *w);
     bf_record *record = e && w ? bf_record_open(o->json, NULL, &err) : NULL;
     if (!record) {
@@ -105,9 +120,9 @@ int bf_command_exhaustive(bf_options *o, const bf_discovery *found) {
     bf_record_line(record, bf_record_run("check", o->argc, o->argv));
     size_t count = 0, jobs = 0;
     for (int i = 0; i < found->devices; i++) {
-        if (!o->select.backends && found->device[i].backend->target != BF_CPU && !found->device[i].backend->gpu) continue;
-        exhaustive *x = &e[count];
-        *x = (exhaustive){.o = o, .device = &found->device[i], .record = record};
+        if (o->exhaustive && !o->select.backends && found->device[i].backend->target != BF_CPU && !found->device[i].backend->gpu) continue;
+        work *x = &e[count];
+        *x = (work){.o = o, .device = &found->device[i], .record = record};
         collect(x);
         jobs += x->jobs;
         /* A job is 2^32 conversions: the usual watchdog would bite. */
@@ -116,7 +131,7 @@ int bf_command_exhaustive(bf_options *o, const bf_discovery *found) {
     }
     int status = BF_EXIT_OK;
     if (!jobs) {
-        bf_fail(&err, "no conversion kernel matches: nothing was checked");
+        bf_fail(&err, "no such kernel matches: nothing was checked");
         status = BF_EXIT_USAGE;
     } else if (bf_workers_run(w, count, 1, NULL, &err))
         status = BF_EXIT_USAGE;
