@@ -1,6 +1,8 @@
 /* fake_cuda.c: a library that plays libcuda for the tests; see fake_gpu.h. */
 #include "fake_gpu.h"
 
+#include "../backends/cuda_driver.h"
+
 int cuInit(unsigned flags) { return flags ? FAKE_INVALID : fake_init(); }
 int cuDriverGetVersion(int *version) { return *version = 12040, 0; }
 int cuGetErrorName(int e, const char **name) { return *name = fake_error_name(e), 0; }
@@ -17,7 +19,7 @@ int cuDeviceGetName(char *name, int room, int device) {
     return is_device(device) ? 0 : FAKE_INVALID_DEVICE;
 }
 int cuDeviceTotalMem_v2(size_t *bytes, int device) { return *bytes = (size_t)1 << 30, is_device(device) ? 0 : FAKE_INVALID_DEVICE; }
-int cuDeviceGetUuid(unsigned char *uuid, int device) { return memset(uuid, 0xfa, 16), is_device(device) ? 0 : FAKE_INVALID_DEVICE; }
+int cuDeviceGetUuid(cu_uuid *uuid, int device) { return memset(uuid, 0xfa, 16), is_device(device) ? 0 : FAKE_INVALID_DEVICE; }
 int cuDeviceGetPCIBusId(char *text, int room, int device) {
     snprintf(text, (size_t)room, "0000:fa:%02x.0", device - 70);
     return is_device(device) ? 0 : FAKE_INVALID_DEVICE;
@@ -84,3 +86,8 @@ int cuEventCreate(void **event, unsigned flags) { return (void)flags, fake_event
 int cuEventDestroy_v2(void *event) { return free(event), 0; }
 int cuEventRecord(void *event, void *stream) { return (void)stream, fake_event_record(event); }
 int cuEventElapsedTime(float *ms, void *from, void *to) { return fake_event_ms(ms, from, to); }
+
+/* The backend calls through these very types. */
+#define SAME_TYPE(member, symbol, parameters) \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), __typeof__(((cuda_driver *)0)->member)), #symbol);
+CUDA_ENTRIES(SAME_TYPE)

@@ -54,13 +54,15 @@ typedef struct fake_block {
     char *at;
     size_t bytes;
 } fake_block;
-typedef struct fake_module {
-    uint32_t magic;
-} fake_module;
 typedef struct fake_function {
+    struct fake_function *next;
     uint32_t magic;
     char name[128];
 } fake_function;
+typedef struct fake_module {
+    uint32_t magic;
+    fake_function *functions;
+} fake_module;
 enum { FAKE_MODULE = 0x6d6f6475, FAKE_FUNCTION = 0x66756e63 };
 
 static int fake_initialized, fake_current, fake_broken;
@@ -152,13 +154,18 @@ static int fake_load(void **module, const void *image, const char *magic, const 
     if (fake_is("no-binary")) return FAKE_NO_BINARY;
     fake_module *m = malloc(sizeof *m);
     if (!m) return FAKE_MEMORY;
-    m->magic = FAKE_MODULE;
+    *m = (fake_module){.magic = FAKE_MODULE};
     *module = m;
     return 0;
 }
 static int fake_unload(void *module) {
     fake_module *m = module;
     if (!m || m->magic != FAKE_MODULE) return FAKE_INVALID_HANDLE;
+    for (fake_function *f = m->functions, *next; f; f = next) {
+        next = f->next;
+        f->magic = 0;
+        free(f);
+    }
     m->magic = 0;
     free(m);
     return 0;
@@ -166,9 +173,9 @@ static int fake_unload(void *module) {
 static int fake_get_function(void **function, void *module, const char *name) {
     fake_module *m = module;
     if (!m || m->magic != FAKE_MODULE) return FAKE_INVALID_HANDLE;
-    fake_function *f = calloc(1, sizeof *f); /* lives as long as the process, as with the vendors */
+    fake_function *f = calloc(1, sizeof *f); /* lives as long as its module */
     if (!f) return FAKE_MEMORY;
-    f->magic = FAKE_FUNCTION;
+    f->magic = FAKE_FUNCTION, f->next = m->functions, m->functions = f;
     snprintf(f->name, sizeof f->name, "%s", name);
     *function = f;
     return 0;

@@ -1,6 +1,8 @@
 /* fake_hip.c: a library that plays libamdhip64 for the tests; see fake_gpu.h. */
 #include "fake_gpu.h"
 
+#include "../backends/hip_driver.h"
+
 int hipInit(unsigned flags) { return flags ? FAKE_INVALID : fake_init(); }
 int hipRuntimeGetVersion(int *version) { return *version = fake_is("rocm5") ? 50222804 : 60443484, 0; }
 const char *hipGetErrorName(int e) { return fake_error_name(e); }
@@ -42,8 +44,8 @@ static int properties(char *p, int device, size_t at) {
     snprintf(p + at, 256, "%s", arch ? arch : "gfx1151");
     return 0;
 }
-int hipGetDevicePropertiesR0600(char *p, int device) { return fake_is("rocm5") ? FAKE_INVALID : properties(p, device, 1160); }
-int hipGetDeviceProperties(char *p, int device) { return properties(p, device, 396); }
+int hipGetDevicePropertiesR0600(void *p, int device) { return fake_is("rocm5") ? FAKE_INVALID : properties(p, device, 1160); }
+int hipGetDeviceProperties(void *p, int device) { return properties(p, device, 396); }
 
 int hipDeviceSynchronize(void) { return fake_wait(); }
 int hipMalloc(void **p, size_t bytes) { return fake_alloc(p, bytes); }
@@ -66,3 +68,8 @@ int hipEventCreate(void **event) { return fake_event_new(event); }
 int hipEventDestroy(void *event) { return free(event), 0; }
 int hipEventRecord(void *event, void *stream) { return (void)stream, fake_event_record(event); }
 int hipEventElapsedTime(float *ms, void *from, void *to) { return fake_event_ms(ms, from, to); }
+
+/* The backend calls through these very types. */
+#define SAME_TYPE(member, symbol, result, parameters) \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), __typeof__(((hip_driver *)0)->member)), #symbol);
+HIP_ENTRIES(SAME_TYPE)

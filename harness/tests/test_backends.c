@@ -299,7 +299,7 @@ Test(backends, the_code_object_follows_the_device) {
     if (take(1, "ok")) {
         static const struct {
             const char *arch, *mend;
-        } want[] = {{"gfx1151", NULL}, {"gfx1100", NULL}, {"gfx1103", "VERSION=11.0.0"}, {"gfx1150", "VERSION=11.5.1"}, {"gfx90a:sramecc+:xnack-", "HIP_ARCHS"}};
+        } want[] = {{"gfx1151", NULL}, {"gfx1100", NULL}, {"gfx1151:sramecc-:xnack-", NULL}, {"gfx1103", "VERSION=11.0.0"}, {"gfx1150", "VERSION=11.5.1"}, {"gfx90a:sramecc+:xnack-", "HIP_ARCHS"}};
         for (size_t i = 0; i < sizeof want / sizeof *want; i++)
             for (int old = 0; old < 2; old++) {
                 take(1, old ? "rocm5" : "ok");
@@ -307,7 +307,8 @@ Test(backends, the_code_object_follows_the_device) {
                 backend->discover(&found);
                 cr_expect_eq(found.devices, !want[i].mend, "%s, layout of ROCm %d", want[i].arch, old ? 5 : 6);
                 if (want[i].mend) cr_expect(finding_has(want[i].mend) && finding_has("no code object"), "%s", want[i].arch);
-                if (found.devices) cr_expect_str_eq(found.device[0].arch, want[i].arch);
+                if (found.devices) cr_expect_arr_eq(found.device[0].arch, want[i].arch, strcspn(want[i].arch, ":"));
+                if (found.devices) cr_expect(!strchr(found.device[0].arch, ':'), "%s", found.device[0].arch);
             }
     }
 }
@@ -403,6 +404,7 @@ static int command(const char *const *argument, char *out, size_t room) {
     pid_t pid = fork();
     if (pid == 0) {
         dup2(p[1], 1), dup2(p[1], 2);
+        setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* the status is what is judged here */
         execv(argument[0], (char *const *)(uintptr_t)argument);
         _exit(127);
     }

@@ -273,7 +273,7 @@ Test(devices, permission_by_owner_group_and_others) {
     static const struct {
         mode_t mode;
         int owner, group, may;
-    } row[] = {{0600, 1, 0, 1}, {0600, 0, 1, 0}, {0660, 0, 1, 1}, {0660, 0, 0, 0}, {0606, 0, 0, 1}, {0606, 0, 1, 0}, {0440, 1, 1, 0}};
+    } row[] = {{0600, 1, 0, 1}, {0600, 0, 1, 0}, {0660, 0, 1, 1}, {0660, 0, 0, 0}, {0606, 0, 0, 1}, {0606, 0, 1, 0}, {0440, 1, 1, 0}, {0604, 0, 0, 0}, {0602, 0, 0, 0}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         node("/dev/kfd", row[i].mode);
         machine.user = row[i].owner ? st.st_uid : 54321;
@@ -402,6 +402,7 @@ Test(devices, shown_as_text_and_json) {
     json_t *d = json_array_get(json_object_get(all, "devices"), 0), *g = json_array_get(json_object_get(all, "findings"), 0);
     cr_expect_str_eq(json_string_value(json_object_get(d, "name")), "Tesla P40");
     cr_expect_eq(json_integer_value(json_object_get(d, "memory")), 24ll << 30);
+    cr_expect_str_eq(json_string_value(json_object_get(g, "what")), "a node");
     cr_expect_str_eq(json_string_value(json_object_get(g, "mend")), "a mend");
     cr_expect_eq(json_array_size(json_object_get(all, "findings")), BF_MAX_FINDINGS);
     json_decref(all);
