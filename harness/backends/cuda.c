@@ -131,7 +131,8 @@ static void describe(int index, bf_discovery *out) {
                      .warp = attribute(d, CU_WARP_SIZE), .cache = (uint64_t)attribute(d, CU_L2_CACHE)};
     if (cu.device_name(dev.name, sizeof dev.name, d)) snprintf(dev.name, sizeof dev.name, "NVIDIA GPU %d", index);
     snprintf(dev.arch, sizeof dev.arch, "sm_%d%d", major, minor);
-    int own = major == 6 && minor == 1 && have_sm_61();
+    const char *forced = getenv("CUDA_FORCE_PTX_JIT"); /* makes the driver pass over machine code */
+    int own = major == 6 && minor == 1 && have_sm_61() && !(forced && !strcmp(forced, "1"));
     snprintf(dev.object, sizeof dev.object, "%s", own ? "sm_61 cubin" : "compute_61 PTX");
     identify(d, dev.identity, sizeof dev.identity);
     int version = 0;

@@ -296,6 +296,12 @@ Test(backends, the_code_object_follows_the_device) {
             if (found.devices && !strcmp(o->arch, "sm_61")) cr_expect_str_eq(found.device[0].object, want[i].object);
         }
     }
+    if (take(0, "ok")) {
+        setenv("BF_FAKE_CAPABILITY", "6.1", 1);
+        setenv("CUDA_FORCE_PTX_JIT", "1", 1);
+        backend->discover(&found);
+        cr_expect_str_eq(found.device[0].object, "compute_61 PTX");
+    }
     if (take(1, "ok")) {
         static const struct {
             const char *arch, *mend;
