@@ -72,7 +72,7 @@ CASE = {
     "convert": "convert n=65536 from=bf16 to=f32 fill=all16\r\nconvert n=7 from=f32 to=f16 saturate=1 count=1 # tail\n",
     "dequant": "q4k_dequant m=3 k=256 to=f16 witness=dsc-fp16 kernel=*_vec tier=full expect=zeros fill=zeros\n",
     "stream": "\n\tstream n=2^20 mode=copy,read,write,triad store=plain seed=18446744073709551615\n",
-    "scale": "q4k_matvec m=1 k=256 w=q4_k scale=2^-24,0x1p3,1e2,.5,-0 seed=2^63\n",
+    "scale": "q4k_matvec m=1 k=256 w=q4_k scale=2^-24,0x1p3,1e2,.5,-0,.33333333333333331,5e-324 seed=2^63\n",
     "many": "q4k_matvec k=256 m=" + ",".join(map(str, range(1, 99))) + " seed=" + ",".join(map(str, range(99)))
             + " n=1,2,3,4,5,6,7,8 x=f32,f16\n",
     "long": "convert n=1 from=f32 to=f16 kernel=" + "a" * 4040 + " fill=outlier seed=10000000000\n",
