@@ -37,7 +37,7 @@ template <int DEFECT> BF_FN void dequant_body(const dequant_args &a) {
     int64_t stride = (int64_t)bf_gdim_x() * bf_bdim_x();
     for (int64_t i = (int64_t)bf_bid_x() * bf_bdim_x() + bf_tid_x(); i < a.n; i += stride) {
         const bf_q4_k *b = a.w + i / BF_Q4_K_WEIGHTS;
-        int s = (int)(i % BF_Q4_K_WEIGHTS) / 32, l = (int)i % 32, high = s & 1;
+        int s = (int)(i % BF_Q4_K_WEIGHTS) / 32, l = (int)(i % 32), high = s & 1;
         if (DEFECT == DEQUANT_SWAP_NIBBLES) high = !high;
         int q = b->qs[32 * (s / 2) + l] >> 4 * high & 15;
         float dsc = bf_f16_to_f32(b->d) * (float)bf_q4_k_scale(b->scales, s);
