@@ -2,7 +2,7 @@
  *
  * Bound: memory. 144 bytes bring 256 weights; 256 GB/s of LPDDR5X are 455 G weights/s. 40 CUs of 64 lanes at 2.9 GHz
  * issue 7.4 T lane-instructions/s: 16 a weight, so int8 has room to spare (1.0 a weight with one column, 3.6 with
- * eight) and fp32 enough (4.0 and 11). What must be watched is the way from the caches to the lanes: the activations
+ * eight) and fp32 enough (3.6 and 8.6). What must be watched is the way from the caches to the lanes: the activations
  * are small but are read again for every row. Hence R rows a wave, and activations laid out in the order in which
  * lanes ask for them.
  *
@@ -25,8 +25,14 @@
  * twice; L0 needs 30 clocks for what memory brings in 500, so there is nothing to win.
  *
  * Static, clang 19.1, gfx1151, no spills, all global loads of the loops 128 bit (make isa prints the same):
- *   kernel     columns   VALU a weight   VGPRs     waves a SIMD
- *   @TABLE@
+ *   columns                  1      2      3      4      5      6      7      8
+ *   int8  VALU a weight   1.00   1.46   1.84   2.23   2.52   2.86   3.26   3.55     v_dot4 alone: 0.25 a column
+ *         VGPRs             82    103    101    107    160    184    222    244
+ *         waves a SIMD      16     12     12     12      9      8      6      5     registers; no LDS
+ *   _r1   VALU a weight   1.08   1.47   1.84   2.27
+ *   fp32  VALU a weight   3.59   4.57   5.31   5.78   6.46   7.23   7.89   8.64     x fp32; fp16 +0.04 to +0.4
+ *         VGPRs             73     85     98    111    119    129    139    213     dual-issued FMAs count once
+ *         waves a SIMD      16     16     12     12     12     10      8      6
  * Compiled, run under simt, not run on a GPU.
  *
  * Just this one:  blackframe check --backend simt-hip q4k_matvec   (on a machine with the card: --backend hip) */
@@ -170,14 +176,14 @@ template <int N, int R, bool ALIGNED> BF_FN void matvec_int8_wave(const matvec_a
     }
 }
 
-/* isa: q4k_matvec_int8_n1 unit=weight per_trip=128 cols=1 gate=dot,load128 max=1.3 */
-/* isa: q4k_matvec_int8_n2 unit=weight per_trip=128 cols=2 gate=dot,load128 max=1.7 */
-/* isa: q4k_matvec_int8_n3 unit=weight per_trip=128 cols=3 gate=dot,load128 max=2.1 */
-/* isa: q4k_matvec_int8_n4 unit=weight per_trip=128 cols=4 gate=dot,load128 max=2.5 */
-/* isa: q4k_matvec_int8_n5 unit=weight per_trip=256 cols=5 gate=dot,load128 max=2.9 */
-/* isa: q4k_matvec_int8_n6 unit=weight per_trip=256 cols=6 gate=dot,load128 max=3.3 */
-/* isa: q4k_matvec_int8_n7 unit=weight per_trip=256 cols=7 gate=dot,load128 max=3.7 */
-/* isa: q4k_matvec_int8_n8 unit=weight per_trip=256 cols=8 gate=dot,load128 max=4.0 */
+/* isa: q4k_matvec_int8_n1 unit=weight per_trip=128 cols=1 gate=dot,load128 max=1.1 */
+/* isa: q4k_matvec_int8_n2 unit=weight per_trip=128 cols=2 gate=dot,load128 max=1.6 */
+/* isa: q4k_matvec_int8_n3 unit=weight per_trip=128 cols=3 gate=dot,load128 max=2.0 */
+/* isa: q4k_matvec_int8_n4 unit=weight per_trip=128 cols=4 gate=dot,load128 max=2.4 */
+/* isa: q4k_matvec_int8_n5 unit=weight per_trip=256 cols=5 gate=dot,load128 max=2.7 */
+/* isa: q4k_matvec_int8_n6 unit=weight per_trip=256 cols=6 gate=dot,load128 max=3.1 */
+/* isa: q4k_matvec_int8_n7 unit=weight per_trip=256 cols=7 gate=dot,load128 max=3.5 */
+/* isa: q4k_matvec_int8_n8 unit=weight per_trip=256 cols=8 gate=dot,load128 max=3.8 */
 constexpr int matvec_rows(int n) { return n <= 4 ? 2 : 4; }
 BF_KERNEL_FN(q4k_matvec_int8_n1, matvec_args, WAVE) { matvec_int8_wave<1, matvec_rows(1), true>(a); }
 BF_KERNEL_FN(q4k_matvec_int8_n2, matvec_args, WAVE) { matvec_int8_wave<2, matvec_rows(2), true>(a); }
@@ -188,10 +194,7 @@ BF_KERNEL_FN(q4k_matvec_int8_n6, matvec_args, WAVE) { matvec_int8_wave<6, matvec
 BF_KERNEL_FN(q4k_matvec_int8_n7, matvec_args, WAVE) { matvec_int8_wave<7, matvec_rows(7), true>(a); }
 BF_KERNEL_FN(q4k_matvec_int8_n8, matvec_args, WAVE) { matvec_int8_wave<8, matvec_rows(8), true>(a); }
 
-/* isa: q4k_matvec_int8_r1_n1 unit=weight per_trip=64 cols=1 gate=dot,load128 max=1.3 */
-/* isa: q4k_matvec_int8_r1_n2 unit=weight per_trip=64 cols=2 gate=dot,load128 max=1.7 */
-/* isa: q4k_matvec_int8_r1_n3 unit=weight per_trip=64 cols=3 gate=dot,load128 max=2.1 */
-/* isa: q4k_matvec_int8_r1_n4 unit=weight per_trip=64 cols=4 gate=dot,load128 max=2.5 */
+/* isa: q4k_matvec_int8_r1_n* unit=weight per_trip=64 cols=n gate=dot,load128 max=2.5 */
 BF_KERNEL_FN(q4k_matvec_int8_r1_n1, matvec_args, WAVE) { matvec_int8_wave<1, 1, true>(a); }
 BF_KERNEL_FN(q4k_matvec_int8_r1_n2, matvec_args, WAVE) { matvec_int8_wave<2, 1, true>(a); }
 BF_KERNEL_FN(q4k_matvec_int8_r1_n3, matvec_args, WAVE) { matvec_int8_wave<3, 1, true>(a); }
@@ -280,6 +283,11 @@ template <int N, int R, int TYPE> BF_FN void matvec_fp32_group(const matvec_args
     }
 }
 
+/* x of 16 bits is staged by one 64-bit load a column. */
+/* isa: q4k_matvec_fp32_f32_n1 unit=weight per_trip=128 gate=load128 max=4.0 */
+/* isa: q4k_matvec_fp32_f32_n* unit=weight per_trip=128 gate=load128 max=9.5 */
+/* isa: q4k_matvec_fp32_f16_n* unit=weight per_trip=128 gate=load128 narrow=8 max=10 */
+/* isa: q4k_matvec_fp32_bf16_n* unit=weight per_trip=128 gate=load128 narrow=8 max=10 */
 #define FP32(SYMBOL, N, TYPE)                          \
     BF_KERNEL_FN(SYMBOL, matvec_args, FP32_THREADS) {  \
         BF_SHARED bf_f32x4 x[N * SLOTS];               \
