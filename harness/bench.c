@@ -216,7 +216,7 @@ static int child_open(bf_worker *w, bf_error *err) {
     return proof == bf_proof_expected(nonce) ? 0 : bf_fail(err, "the device did not compute its proof: refused");
 }
 
-static void child_job(bf_worker *w, size_t index, void *out) {
+static int child_job(bf_worker *w, size_t index, void *out) {
     device_work *d = w->user;
     bench_row *row = out;
     bf_job j = d->jobs.item[index];
@@ -231,6 +231,8 @@ static void child_job(bf_worker *w, size_t index, void *out) {
         row->status = NOT_TIMED;
         snprintf(row->note, sizeof row->note, "%.250s", err.text);
     }
+    const bf_backend *b = d->b->found.device[d->device].backend;
+    return b->lost && b->lost(d->context);
 }
 
 /* ---- in the parent ---- */
@@ -285,6 +287,11 @@ static void show_row(const bf_device *d, const bf_case *c, const bf_kernel *k, c
            bytes / r->hot * 1e-9, r->first / r->steady.median, status_name[r->status], "", c->line,
            c->real && c->file ? "  of " : "", c->real && c->file ? c->file : "");
     fflush(stdout);
+}
+
+static void parent_ready(bf_worker *w) {
+    device_work *d = w->user;
+    bf_record_line(d->b->record, bf_record_device(&d->b->found.device[d->device], 1));
 }
 
 static void parent_done(bf_worker *w, size_t index, const void *data) {
@@ -359,8 +366,7 @@ static int run_devices(bench *b, bf_error *err) {
         b->total += k->jobs.count;
         worker[count++] = (bf_worker){.user = k, .jobs = k->jobs.count, .row_bytes = sizeof(bench_row), .exclusive = 1,
                                       .timeout = b->o->timeout, .open = child_open, .job = child_job,
-                                      .done = parent_done, .lost = parent_lost, .refused = parent_refused};
-        bf_record_line(b->record, bf_record_device(d, 0));
+                                      .ready = parent_ready, .done = parent_done, .lost = parent_lost, .refused = parent_refused};
         if (d->backend->target == BF_CPU) reference_memcpy(b);
     }
     if (!b->total) return bf_fail(err, "no kernel to time: no device that is timed runs a matching kernel");

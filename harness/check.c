@@ -37,7 +37,6 @@ typedef struct check {
     long counts[BF_ERROR + 1];
     long shown, refused;
     int proved[BF_MAX_DEVICES];
-    int refused_device[BF_MAX_DEVICES];
 } check;
 
 typedef struct device_work {
@@ -68,7 +67,7 @@ static int child_open(bf_worker *w, bf_error *err) {
     return 0;
 }
 
-static void child_job(bf_worker *w, size_t index, void *out) {
+static int child_job(bf_worker *w, size_t index, void *out) {
     device_work *d = w->user;
     bf_row *row = out;
     bf_job j = d->jobs.item[index];
@@ -81,7 +80,7 @@ static void child_job(bf_worker *w, size_t index, void *out) {
         if (bf_prepare(&d->k->cases.item[j.case_index], 1, &d->prepared, &err)) {
             row->verdict.status = BF_ERROR;
             snprintf(row->verdict.note, sizeof row->verdict.note, "%.250s", err.text);
-            return;
+            return 0;
         }
         d->prepared_case = (int)j.case_index;
     }
@@ -92,6 +91,7 @@ static void child_job(bf_worker *w, size_t index, void *out) {
         snprintf(dump, sizeof dump, "%s/%05u-%s-%d-%s", d->k->o->dump, j.case_index, dev->backend->name, dev->index,
                  kernel->name);
     bf_run_case(dev->backend, d->context, dev, &d->prepared, kernel, dump[0] ? dump : NULL, row);
+    return dev->backend->lost && dev->backend->lost(d->context);
 }
 
 /* ---- in the parent ---- */
@@ -207,6 +207,11 @@ static void take(check *k, int device, uint32_t case_index, uint32_t kernel_inde
     progress(k, d->backend->name);
 }
 
+static void parent_ready(bf_worker *w) {
+    device_work *d = w->user;
+    if (!d->k->proved[d->device]++) bf_record_line(d->k->record, bf_record_device(&d->k->found.device[d->device], 1));
+}
+
 static void parent_done(bf_worker *w, size_t index, const void *data) {
     device_work *d = w->user;
     (void)index;
@@ -229,7 +234,7 @@ static void parent_refused(bf_worker *w, const char *why) {
                                            "device", dev->index, "why", why));
     bf_record_test(d->k->record, dev->backend->name, "open and prove", 0, 0, why);
     d->k->refused++;
-    d->k->refused_device[d->device] = 1;
+    if (!d->k->proved[d->device]) bf_record_line(d->k->record, bf_record_device(dev, 0));
 }
 
 /* ---- the end ---- */
@@ -301,7 +306,6 @@ static void announce(check *k) {
     for (int i = 0; i < k->found.devices; i++) {
         const bf_device *d = &k->found.device[i];
         printf("device     %s: %s, %s, %s\n", d->backend->name, d->name, d->arch, d->object);
-        bf_record_line(k->record, bf_record_device(d, 0));
     }
     fflush(stdout);
 }
@@ -317,7 +321,7 @@ static int run_devices(check *k, bf_error *err) {
         if (bf_select_jobs(&k->o->select, &k->cases, &k->found.device[i], &work[i].jobs, err)) return -1;
         jobs += work[i].jobs.count;
         worker[i] = (bf_worker){.user = &work[i], .jobs = work[i].jobs.count, .row_bytes = sizeof(bf_row),
-                                .timeout = k->o->timeout, .open = child_open, .job = child_job, .done = parent_done,
+                                .timeout = k->o->timeout, .open = child_open, .job = child_job, .ready = parent_ready, .done = parent_done,
                                 .lost = parent_lost, .refused = parent_refused};
     }
     k->total = jobs;
@@ -333,6 +337,7 @@ static int run_devices(check *k, bf_error *err) {
 static void cleanup(check *k) {
     bf_case_list_free(&k->cases);
     free(k->tallies);
+    free(k);
 }
 
 static int fail(check *k, int status, const bf_error *err) {
@@ -349,7 +354,11 @@ int bf_command_check(bf_options *o) {
     k->o = o;
     int status = bf_select_devices(&o->select, &k->found, &err);
     if (status) return fail(k, status, &err);
-    if (o->exhaustive || o->chain) return bf_command_check_kernels(o, &k->found);
+    if (o->exhaustive || o->chain) {
+        status = bf_command_check_kernels(o, &k->found);
+        cleanup(k);
+        return status;
+    }
     if (bf_select_cases(&o->select, &k->cases, &err)) return fail(k, BF_EXIT_USAGE, &err);
     if (o->dump && mkdir(o->dump, 0777) && errno != EEXIST) {
         bf_fail(&err, "%s: cannot make the directory: %s", o->dump, strerror(errno));
@@ -369,6 +378,5 @@ int bf_command_check(bf_options *o) {
         status = BF_EXIT_USAGE;
     }
     cleanup(k);
-    free(k);
     return status;
 }

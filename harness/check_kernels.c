@@ -56,7 +56,7 @@ static int child_open(bf_worker *w, bf_error *err) {
     return e->context ? 0 : -1;
 }
 
-static void child_job(bf_worker *w, size_t i, void *out) {
+static int child_job(bf_worker *w, size_t i, void *out) {
     work *e = w->user;
     bf_row *row = out;
     bf_error err = {{0}};
@@ -68,6 +68,7 @@ static void child_job(bf_worker *w, size_t i, void *out) {
         snprintf(row->verdict.note, sizeof row->verdict.note, "%.250s", err.text);
     }
     row->seconds = bf_now() - t0;
+    return e->device->backend->lost && e->device->backend->lost(e->context);
 }
 
 static void done(bf_worker *w, size_t i, const void *data) {

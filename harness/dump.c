@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "atomic_file.h"
 #include "expected.h"
 #include "formats/npy.h"
 
@@ -68,7 +69,9 @@ static int write_json(const char *dir, const bf_prepared *pre, const bf_tensor o
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "case", c->line, "op", c->op->name, "kernel", k->name,
                           "backend", backend, "path", k->path ? k->path : "", "tensors", tensors, "fields", fields);
     snprintf(path, sizeof path, "%s/case.json", dir);
-    int rc = json_dump_file(o, path, JSON_INDENT(1)) ? bf_fail(err, "%s: cannot write: %s", path, strerror(errno)) : 0;
+    char *text = json_dumps(o, JSON_INDENT(1));
+    int rc = text ? bf_atomic_write(path, text, strlen(text), err) : bf_fail(err, "out of memory");
+    free(text);
     json_decref(o);
     return rc;
 }

@@ -11,61 +11,36 @@
 #include <unistd.h>
 
 #include "../reference/blas.h"
+#include "atomic_file.h"
 #include "version.h"
 
-typedef struct sink {
-    char *path, *temporary;
-    FILE *file;
-} sink;
-
 struct bf_record {
-    sink json, junit;
+    bf_atomic_file json, junit; /* stream NULL: not wanted */
     char *tests; /* JUnit bodies, written at the end behind the counts */
     size_t tests_bytes;
     FILE *tests_stream;
     long count, failures, skipped;
 };
 
-static int sink_open(sink *s, const char *path, bf_error *err) {
-    if (!path) return 0;
-    s->path = strdup(path);
-    if (!s->path || asprintf(&s->temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
-        return bf_fail(err, "out of memory");
-    s->file = fopen(s->temporary, "we");
-    return s->file ? 0 : bf_fail(err, "%s: cannot write: %s", s->temporary, strerror(errno));
-}
-
-static int sink_close(sink *s, bf_error *err) {
-    int rc = 0;
-    if (s->file) {
-        int bad = ferror(s->file) | (fflush(s->file) != 0);
-        bad |= fclose(s->file) != 0;
-        if (bad || rename(s->temporary, s->path)) {
-            rc = bf_fail(err, "%s: cannot write: %s", s->path, strerror(errno));
-            unlink(s->temporary);
-        }
-    }
-    free(s->path), free(s->temporary);
-    *s = (sink){0};
-    return rc;
-}
-
 bf_record *bf_record_open(const char *json_path, const char *junit_path, bf_error *err) {
     bf_record *r = calloc(1, sizeof *r);
     if (!r) return bf_fail(err, "out of memory"), NULL;
-    if (sink_open(&r->json, json_path, err) || sink_open(&r->junit, junit_path, err)) {
-        bf_record_close(r, NULL);
+    if ((json_path && bf_atomic_open(&r->json, json_path, err)) ||
+        (junit_path && bf_atomic_open(&r->junit, junit_path, err))) {
+        if (json_path) bf_atomic_abandon(&r->json);
+        if (junit_path) bf_atomic_abandon(&r->junit);
+        free(r);
         return NULL;
     }
-    if (r->junit.file) r->tests_stream = open_memstream(&r->tests, &r->tests_bytes);
+    if (r->junit.stream) r->tests_stream = open_memstream(&r->tests, &r->tests_bytes);
     return r;
 }
 
 void bf_record_line(bf_record *r, json_t *object) {
-    if (r->json.file && object) {
-        json_dumpf(object, r->json.file, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        fputc('\n', r->json.file);
-        fflush(r->json.file);
+    if (r->json.stream && object) {
+        json_dumpf(object, r->json.stream, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        fputc('\n', r->json.stream);
+        fflush(r->json.stream);
     }
     json_decref(object);
 }
@@ -102,15 +77,15 @@ int bf_record_close(bf_record *r, bf_error *err) {
     int rc = 0;
     if (r->tests_stream) {
         fclose(r->tests_stream);
-        FILE *f = r->junit.file;
+        FILE *f = r->junit.stream;
         fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"blackframe\" tests=\"%ld\" failures=\"%ld\" skipped=\"%ld\">\n",
                 r->count, r->failures, r->skipped);
         fwrite(r->tests, 1, r->tests_bytes, f);
         fputs("</testsuite>\n", f);
     }
     free(r->tests);
-    if (sink_close(&r->json, err)) rc = -1;
-    if (sink_close(&r->junit, err)) rc = -1;
+    if (r->json.stream && bf_atomic_commit(&r->json, err)) rc = -1;
+    if (r->junit.stream && bf_atomic_commit(&r->junit, err)) rc = -1;
     free(r);
     return rc;
 }

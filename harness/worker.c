@@ -20,7 +20,7 @@ double bf_now(void) {
 }
 
 /* What goes through the pipe: a header, then for ROW the row and for REFUSED the text. */
-enum { FRAME_OPEN = 1, FRAME_REFUSED, FRAME_START, FRAME_ROW, FRAME_END };
+enum { FRAME_OPEN = 1, FRAME_REFUSED, FRAME_START, FRAME_ROW, FRAME_END, FRAME_FRESH };
 typedef struct frame {
     uint32_t kind, bytes;
     uint64_t index;
@@ -69,8 +69,12 @@ static void child_main(bf_worker *w, int fd) {
     for (size_t i = w->next; i < w->jobs; i++) {
         send_frame(fd, FRAME_START, i, NULL, 0);
         memset(row, 0, w->row_bytes);
-        w->job(w, i, row);
+        int spoilt = w->job(w, i, row);
         send_frame(fd, FRAME_ROW, i, row, w->row_bytes);
+        if (spoilt && i + 1 < w->jobs) {
+            send_frame(fd, FRAME_FRESH, i, NULL, 0);
+            _exit(0);
+        }
     }
     send_frame(fd, FRAME_END, 0, NULL, 0);
     fflush(NULL);
@@ -140,7 +144,10 @@ static void receive(bf_worker *w) {
     w->since = bf_now();
     int ws;
     switch (f.kind) {
-    case FRAME_OPEN: w->opened = 1; break;
+    case FRAME_OPEN:
+        w->opened = 1;
+        if (w->ready) w->ready(w);
+        break;
     case FRAME_START: break;
     case FRAME_REFUSED:
         reap(w, &ws);
@@ -156,6 +163,7 @@ static void receive(bf_worker *w) {
         reap(w, &ws);
         w->finished = 1;
         break;
+    case FRAME_FRESH: reap(w, &ws); break; /* not finished: the next slot starts it again at w->next */
     default: lose(w, BF_CRASH);
     }
 }

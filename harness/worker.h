@@ -21,7 +21,10 @@ struct bf_worker {
     int exclusive;  /* 1: runs alone (timing) */
     /* In the child. open: 0 or -1 with err. job: fills the zeroed row. */
     int (*open)(bf_worker *, bf_error *err);
-    void (*job)(bf_worker *, size_t index, void *row);
+    /* 1: the row stands, but this process is spoilt (a sticky device error); a fresh child goes on with the next job. */
+    int (*job)(bf_worker *, size_t index, void *row);
+    /* In the parent: the device opened and proved itself (NULL: nobody wants to know; once for each child). */
+    void (*ready)(bf_worker *);
     /* In the parent, in job order. */
     void (*done)(bf_worker *, size_t index, const void *row);
     /* status BF_CRASH or BF_HANG; why in words. */

@@ -8,7 +8,8 @@
 #include "../worker.h"
 
 typedef struct scene {
-    int crash_at, hang_at, refuse, die_open; /* -1: never */
+    int crash_at, hang_at, spoilt_at, refuse, die_open; /* -1: never */
+    int opened;
     int rows[16], lost[16];
     bf_status status[16];
     int refused;
@@ -20,12 +21,14 @@ static int open_device(bf_worker *w, bf_error *err) {
     if (s->die_open) abort();
     return s->refuse ? bf_fail(err, "no such device") : 0;
 }
-static void job(bf_worker *w, size_t i, void *row) {
+static int job(bf_worker *w, size_t i, void *row) {
     scene *s = w->user;
     if ((int)i == s->crash_at) raise(SIGSEGV);
     if ((int)i == s->hang_at) pause();
     *(int *)row = 100 + (int)i;
+    return (int)i == s->spoilt_at;
 }
+static void ready(bf_worker *w) { ((scene *)w->user)->opened++; }
 static void done(bf_worker *w, size_t i, const void *row) { ((scene *)w->user)->rows[i] = *(const int *)row; }
 static void lost(bf_worker *w, size_t i, bf_status st, const char *why) {
     scene *s = w->user;
@@ -39,9 +42,9 @@ static void refused(bf_worker *w, const char *why) {
 }
 static bf_worker worker_of(scene *s, size_t jobs) {
     return (bf_worker){.user = s, .jobs = jobs, .row_bytes = sizeof(int), .timeout = 0.5, .open = open_device,
-                       .job = job, .done = done, .lost = lost, .refused = refused};
+                       .job = job, .ready = ready, .done = done, .lost = lost, .refused = refused};
 }
-static const scene calm = {.crash_at = -1, .hang_at = -1};
+static const scene calm = {.crash_at = -1, .hang_at = -1, .spoilt_at = -1};
 
 Test(worker, runs_every_job) {
     scene s = calm;
@@ -60,6 +63,15 @@ Test(worker, crash_costs_one_row) {
             cr_assert(s.lost[i] == 1 && s.status[i] == BF_CRASH && !s.rows[i] && strstr(s.why, "signal"));
         else
             cr_assert(s.rows[i] == 100 + i && !s.lost[i]);
+}
+
+Test(worker, a_spoilt_child_is_replaced_and_no_row_is_lost) {
+    scene s = calm;
+    s.spoilt_at = 3;
+    bf_worker w = worker_of(&s, 8);
+    cr_assert_eq(bf_workers_run(&w, 1, 1, NULL, NULL), 0);
+    for (int i = 0; i < 8; i++) cr_assert(s.rows[i] == 100 + i && !s.lost[i]);
+    cr_assert_eq(s.opened, 2);
 }
 
 Test(worker, crash_in_the_last_job_ends) {
