@@ -14,7 +14,7 @@
  *   fp32 -> bf16         6.47           93         fp16 -> bf16         7.91           93
  *   fp32 -> fp16         2.97           41         bf16 -> fp16         3.91           40
  *   bf16 -> fp32         1.47           54         fp16 -> fp32         1.97           50
- *   copies               0.41           24         _checked: 10 to 23, 63 to 83 VGPRs, two vectors a trip
+ *   copies               0.41-0.53      24-42      _checked: 10 to 23, 63 to 83 VGPRs, two vectors a trip
  * 16 waves a SIMD, all of them.
  * Compiled, run under simt, not run on a GPU.
  *
