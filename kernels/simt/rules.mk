@@ -4,10 +4,10 @@
 SIMT_O := $(patsubst %,$B/obj/%.o,$(filter-out %selftest.cc,$(wildcard kernels/simt/*.cc)) \
             $(wildcard kernels/cuda/*.cu kernels/hip/*.hip kernels/broken/*.cu kernels/broken/*.hip))
 SIMT_TEST_O := $B/obj/kernels/simt/selftest.cc.o
-SIMT_FLAGS := -std=c++20 -g -O2 -Wall -Wextra -pthread $(FP) -DBF_SIMT \
-              $(SIMT_QUIET) $(SANITIZE)
 # Two C++20 deprecations that C-like constants run into; g++ does not know the unroll pragma.
 SIMT_QUIET := -Wno-unknown-pragmas -Wno-deprecated-anon-enum-enum-conversion -Wno-deprecated-enum-float-conversion
+SIMT_FLAGS := -std=c++20 -g -O2 -Wall -Wextra -pthread $(FP) -DBF_SIMT \
+              $(SIMT_QUIET) $(SANITIZE)
 
 define compile_simt
 	$(call say,SIMT)
