@@ -11,20 +11,21 @@ mkdir -p "$records"
 rm -f "$records"/*.jsonl
 status=0 step=0 started=$SECONDS
 run() { # run NAME COMMAND...: one record
-    local name=$1
+    local name=$1 file
     shift
     step=$((step + 1))
     printf '[%d/6 %4d s] %s\n' "$step" "$((SECONDS - started))" "$name" >&2
-    "$@" --json "$records/$step-${name%% *}.jsonl" >"$records/$step-${name%% *}.log" 2>"$records/$step-${name%% *}.err"
+    file=$records/$step-${name%%[ ,]*}
+    "$@" --json "$file.jsonl" >"$file.log" 2>"$file.err"
     local rc=$?
     if [ $rc != 0 ]; then
-        printf '      exit status %d: %s\n' "$rc" "$(tail -n 1 "$records/$step-${name%% *}.err" "$records/$step-${name%% *}.log" | tail -n 1)" >&2
+        printf '      exit status %d: %s\n' "$rc" "$(cat "$file.log" "$file.err" | tail -n 1)" >&2
         [ $rc -gt $status ] && status=$rc
     fi
 }
 run "devices" "$bf" devices
 run "check of all suites" "$bf" check
-run "twins: kernels broken on purpose" "$bf" check --twins
+run "twins, kernels broken on purpose," "$bf" check --twins
 run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
 run "bench of the suite cases/bench" "$bf" bench --size "${BENCH_MB:-1100}" --seconds "${BENCH_SECONDS:-2}"
 run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1

@@ -66,7 +66,7 @@ def correctness(checks):
     for r in checks:
         groups[r["backend"], r["kernel"]].append(r)
     table = []
-    for (backend, kernel), rows in groups.items():
+    for (backend, kernel), rows in sorted(groups.items()):
         status = collections.Counter(r["status"] for r in rows)
         probs = [r["worst_prob"] for r in rows if r["worst_prob"] is not None]
         table.append(dict(backend=backend, kernel=kernel, cases=len(rows), passed=status["PASS"],
@@ -93,16 +93,34 @@ def field(case, key):
     return next((w[len(key) + 1:] for w in case.split() if w.startswith(key + "=")), "")
 
 
+def weight_cell(rows):
+    """All kernels of one backend on one tensor."""
+    if not rows:
+        return "-"
+    bad = [r for r in rows if r["status"] != "PASS"]
+    if bad:
+        return ", ".join(f'**{r["status"]}** {r["kernel"]}' for r in bad)
+    n = f"{len(rows)} kernel{'s' if len(rows) > 1 else ''}: "
+    if all(r["note"].startswith("bit-identical") for r in rows):
+        return n + "bit-identical"
+    return n + fraction(greatest(r["worst"] for r in rows))
+
+
 def weight_tables(checks):
-    files = collections.defaultdict(list)
+    """A table a file; a row a tensor and op, a column a backend."""
+    files = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(list)))
     for r in checks:
         path, _, tensor = r["source"].partition(".gguf:")
         if tensor:
-            files[path + ".gguf"].append(dict(
-                r, tensor=tensor, shape=f'{field(r["case"], "m")} x {field(r["case"], "k")}',
-                note=", bit-identical to the file's own values" if r["note"].startswith("bit-identical") else "",
-                worst=fraction(r["worst"])))
-    return [dict(file=os.path.basename(f), rows=rows) for f, rows in files.items()]
+            shape = f'{field(r["case"], "m")} x {field(r["case"], "k")}'
+            files[path + ".gguf"][tensor, shape, r["op"]][r["backend"]].append(r)
+    tables = []
+    for path, rows in files.items():
+        backends = list(dict.fromkeys(b for cells in rows.values() for b in cells))
+        tables.append(dict(file=os.path.basename(path), backends=backends,
+                           rows=[dict(tensor=t, shape=s, op=op, cells=[weight_cell(cells.get(b)) for b in backends])
+                                 for (t, s, op), cells in sorted(rows.items(), key=lambda x: x[0][2])]))
+    return tables
 
 
 def short(case, source):
