@@ -22,6 +22,7 @@ import matplotlib  # noqa: E402
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "blackframe"  # the same record gives the same file
 import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.ticker  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BLUE, GREY, RED = "#2a6f97", "#c9ced3", "#b3382c"
@@ -191,12 +192,14 @@ def bound_plot(out, checks):
             worst[key] = max(worst.get(key, 0), r["worst"])
     if not worst:
         return None
+    worst = dict(sorted(worst.items(), key=lambda x: x[0].split()[::-1]))
     fig, ax = plt.subplots(figsize=(9, 0.9 + 0.2 * len(worst)))
     y = range(len(worst))
     ax.scatter(list(worst.values()), y, s=22, color=[RED if v > 1 else BLUE for v in worst.values()], zorder=3)
     ax.axvline(1, color=RED, lw=1)
     ax.annotate("the bound", (1, 0), xytext=(-4, 2), textcoords="offset points", ha="right", fontsize=7, color=RED)
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     ax.set_yticks(list(y), list(worst), fontsize=7)
     ax.invert_yaxis()
     ax.grid(axis="both", color="#e6e8ea", lw=0.6)
