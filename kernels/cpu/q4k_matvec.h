@@ -1,8 +1,9 @@
-/* q4k_matvec.h: what the CPU kernels of q4k_matvec share: the job handed to the worker threads. */
+/* q4k_matvec.h: what the CPU kernels of q4k_matvec share: the job, and how rows are dealt to the threads. */
 #ifndef BF_CPU_Q4K_MATVEC_H
 #define BF_CPU_Q4K_MATVEC_H
 
 #include <math.h>
+#include <stdatomic.h>
 
 #include "../common/q4_k.h"
 #include "../common/q4k_matvec.h"
@@ -37,6 +38,51 @@ static inline matvec_job matvec_job_of(const bf_problem *p) {
                         .xq = p->ptr[Q4K_MATVEC_XQ], .xd = p->ptr[Q4K_MATVEC_XD], .xs = p->ptr[Q4K_MATVEC_XS],
                         .scratch = p->scratch, .m = p->dim[Q4K_MATVEC_M], .k = p->dim[Q4K_MATVEC_K],
                         .n = (int)p->dim[Q4K_MATVEC_N], .x_type = p->type[Q4K_MATVEC_X]};
+}
+
+/* ---- rows dealt out in units ----
+ *
+ * A unit is what a thread takes at a time, about 80 KiB of neighbouring rows. A thread claims its next unit before it computes
+ * the present one, so that it can bring the next one's bytes into its L2 cache at the pace at which it consumes this one:
+ * memory then sees one linear stream a thread, however the rows of a unit are walked, nothing is fetched twice, and
+ * a busy neighbour delays a unit or two and not half of the matrix. */
+typedef struct matvec_units {
+    matvec_job job;
+    const void *table; /* the kernel's own */
+    int64_t rows, count;
+    /* Computes rows [begin, end); ahead: as many bytes as these rows have, to be prefetched on the way, never NULL. */
+    void (*unit)(const struct matvec_units *, int64_t begin, int64_t end, const char *ahead);
+    _Alignas(64) _Atomic int64_t next;
+} matvec_units;
+
+enum { MATVEC_UNIT_BYTES = 80 * 1024, MATVEC_UNIT_MOST = 512 * 1024 };
+
+static inline int64_t matvec_row_bytes(const matvec_job *j) { return j->k / BF_Q4_K_WEIGHTS * BF_Q4_K_BYTES; }
+
+static inline void matvec_units_thread(void *arg, int64_t begin, int64_t end, int thread) {
+    (void)begin, (void)end, (void)thread;
+    matvec_units *u = arg;
+    int64_t row = matvec_row_bytes(&u->job), now = atomic_fetch_add(&u->next, 1);
+    const char *w = (const char *)u->job.w;
+    if (now < u->count && u->rows * row <= MATVEC_UNIT_MOST)
+        for (int64_t i = 0; i < u->rows * row; i += 64) __builtin_prefetch(w + now * u->rows * row + i, 0, 2);
+    while (now < u->count) {
+        int64_t then = atomic_fetch_add(&u->next, 1), first = now * u->rows, last = first + u->rows;
+        /* Nothing to come, or too large for the cache: prefetching what is at hand costs nothing. */
+        int64_t at = then < u->count && u->rows * row <= MATVEC_UNIT_MOST ? then : now;
+        u->unit(u, first, last < u->job.m ? last : u->job.m, w + at * u->rows * row);
+        now = then;
+    }
+}
+
+/* `step`: rows computed together; units are multiples of it. */
+static inline void matvec_units_run(matvec_units *u, bf_pool *pool, int64_t step) {
+    int64_t steps = MATVEC_UNIT_BYTES / (matvec_row_bytes(&u->job) * step);
+    u->rows = step * (steps > 1 ? steps : 1);
+    u->count = (u->job.m + u->rows - 1) / u->rows;
+    atomic_init(&u->next, 0);
+    int64_t threads = bf_pool_threads(pool);
+    bf_pool_run(u->count > 1 ? pool : NULL, matvec_units_thread, u, u->count > 1 ? threads : 1, 1);
 }
 
 #endif
