@@ -14,11 +14,14 @@ The name may hold stars (q4k_matvec_int8_n*): the line then serves all kernels t
                    the name ends in, "_n<number>"; other names do not match the line
     max=X          most instructions a unit (sm_61: SASS; gfx: VALU). Exceeded: failure
     gate=dot       the hot loop must contain IDP.4A (sm_61) or v_dot4 (gfx)
+    gate=wmma      the hot loop must contain v_wmma (gfx)
+    share=X:N      at least N percent of the hot loop's instructions begin with mnemonic X, e.g. share=FFMA:75 (sm_61: of
+                   all that issue; gfx: of the VALU's)
     gate=load128   global loads in the hot loop are 128 bit, but for narrow=N (default 0) narrower ones
     loop=none      count the whole kernel (its work is straight-line code)
     shared=BYTES   dynamic shared memory of the launch, for the occupancy
 
-The hot loop is the innermost loop (found by its backward branch) with the most dot instructions, then the most bytes
+The hot loop is the innermost loop (found by its backward branch) with the most dot (and matrix) instructions, then the most bytes
 loaded, then the most instructions. Without any loop it is the whole kernel. B/unit, bytes loaded from global memory a unit, shows
 whether per_trip is true: 0.5625 and the activations for Q4_K, the element's size for conversions.
 
@@ -178,14 +181,18 @@ def summarise(arch, ins):
     counted = issued if arch == "sm_61" else sum(kinds[k] for k in VALU)
     dots = sum(1 for i in ins if DOT["sm_61" if arch == "sm_61" else "gfx"].match(i.mnemonic))
     return {"instructions": issued, "counted": counted, "mix": dict(kinds), "loads": dict(widths), "dots": dots,
-            "bytes": sum(bits // 8 * n for bits, n in widths.items())}
+            "bytes": sum(bits // 8 * n for bits, n in widths.items()), "mnemonics": dict(Counter(i.mnemonic for i in ins))}
+
+
+def wmmas(part):
+    return sum(n for m, n in part["mnemonics"].items() if m.startswith("v_wmma"))
 
 
 def hot_part(arch, kernel, isa):
     loops = [] if isa.get("loop") == "none" else [summarise(arch, body) for body in innermost_loops(kernel["ins"])]
     if not loops:
         return dict(summarise(arch, kernel["ins"]), loop=False)
-    return dict(max(loops, key=lambda s: (s["dots"], s["bytes"], s["instructions"])), loop=True)
+    return dict(max(loops, key=lambda s: (s["dots"] + wmmas(s), s["bytes"], s["instructions"])), loop=True)
 
 
 def round_up(n, step):
@@ -216,7 +223,7 @@ def judge(arch, name, kernel, hot, isa):
         bad.append(f"uses {kernel['stack']} bytes of stack")
     gates = [g for g in isa.get("gate", "").split(",") if g]
     for gate in gates:
-        if gate not in ("dot", "load128"):
+        if gate not in ("dot", "load128", "wmma"):
             bad.append(f"isa line: unknown gate {gate}")
     whole = summarise(arch, kernel["ins"])
     if "int8" in name and "matvec" in name and not re.search("naive|twin|quant", name):
@@ -231,6 +238,13 @@ def judge(arch, name, kernel, hot, isa):
         bad.append("no dot instruction in the hot loop")
     if "dot" in gates and "cols" in isa and hot["dots"] * 4 / float(isa["cols"]) != per_trip:
         bad.append(f"per_trip={per_trip:g} but 4 * {hot['dots']} dots / {isa['cols']} columns")
+    if "wmma" in gates and not wmmas(hot):
+        bad.append("no v_wmma in the hot loop")
+    if "share" in isa:
+        begins, _, percent = isa["share"].partition(":")
+        count = sum(n for m, n in hot["mnemonics"].items() if m.startswith(begins))
+        if count * 100 < float(percent) * hot["counted"]:
+            bad.append(f"{count} of {hot['counted']} instructions in the hot loop are {begins}, at least {percent} % wanted")
     narrow = sum(n for bits, n in hot["loads"].items() if bits < 128)
     if "load128" in gates and (narrow > int(isa.get("narrow", 0)) or not hot["loads"].get(128)):
         bad.append(f"global loads in the hot loop: {widths_text(hot)}; narrower than 128 bit allowed: {isa.get('narrow', 0)}")
@@ -256,7 +270,7 @@ def isa_lines(path):
         isa = dict(word.split("=", 1) for word in text.split())
         if "unit" not in isa or "per_trip" not in isa:
             sys.exit(f"{path}: isa line of {name}: unit= and per_trip= are required")
-        unknown = set(isa) - {"unit", "per_trip", "cols", "max", "gate", "narrow", "loop", "shared"}
+        unknown = set(isa) - {"unit", "per_trip", "cols", "max", "gate", "narrow", "loop", "shared", "share"}
         if unknown:
             sys.exit(f"{path}: isa line of {name}: unknown key {', '.join(sorted(unknown))}")
         lines[name] = isa

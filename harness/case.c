@@ -131,15 +131,16 @@ static int set_dim(const parser *p, const bf_field *f, const char *value, bf_cas
 
 static int set_type(const parser *p, const bf_field *f, const char *value, bf_case *c) {
     bf_dtype t = bf_dtype_parse(value);
-    if (t != BF_NONE && f->types & 1u << t) {
+    int none = !strcmp(value, bf_dtype_name(BF_NONE)); /* a tensor that may be absent: bit 1u << BF_NONE */
+    if ((t != BF_NONE || none) && f->types & 1u << t) {
         c->problem.type[f->slot] = t;
         return 0;
     }
     guess g = {.wanted = value};
-    for (int i = BF_NONE + 1; i < BF_DTYPES; i++)
+    for (int i = BF_NONE; i < BF_DTYPES; i++)
         if (f->types & 1u << i) guess_add(&g, bf_dtype_name((bf_dtype)i));
     return complain(p, "%s=%.64s: %s (known: %s)", f->key, value,
-                    t == BF_NONE ? "not an element type" : "not a type this op takes here", g.list);
+                    t == BF_NONE && !none ? "not an element type" : "not a type this op takes here", g.list);
 }
 
 static int set_param(const parser *p, const bf_field *f, const char *value, bf_case *c) {

@@ -29,7 +29,7 @@ typedef struct bf_field {
     int slot;
     const char *fallback;       /* value when the key is absent; NULL: the key is required */
     int64_t min, max, multiple; /* BF_FIELD_DIM, inclusive; PARAM where min < max, multiple 1: an integer */
-    uint32_t types;             /* BF_FIELD_TYPE: bit set, 1u << BF_F32 and so on */
+    uint32_t types;             /* BF_FIELD_TYPE: bit set, 1u << BF_F32 and so on; 1u << BF_NONE: "none" is allowed */
     const char *const *choices; /* BF_FIELD_CHOICE, NULL-terminated */
     const char *help;
 } bf_field;

@@ -5,6 +5,7 @@
 /* isa: lies_* unit=weight per_trip=32 cols=1 gate=dot,load128 */
 /* isa: narrow_int8_matvec unit=weight per_trip=16 cols=1 gate=dot,load128 */
 /* isa: nodot_int8_matvec unit=weight per_trip=16 gate=dot,load128 */
+/* isa: sharing unit=word per_trip=4 gate=wmma share=FFMA:75 */
 /* isa: gone unit=weight per_trip=16 */
 #include "../common/device.h"
 struct gate_args { const void *x; const void *w; float *y; int n; };
@@ -29,6 +30,7 @@ BF_KERNEL_FN(lies_int8_matvec, gate_args, 128) { BODY(bf_ld_u32x4, bf_dp4a) }
 BF_KERNEL_FN(narrow_int8_matvec, gate_args, 128) { BODY(narrow, bf_dp4a) }
 BF_KERNEL_FN(nodot_int8_matvec, gate_args, 128) { BODY(bf_ld_u32x4, plain) }
 BF_KERNEL_FN(undeclared_int8_matvec, gate_args, 128) { BODY(bf_ld_u32x4, plain) }
+BF_KERNEL_FN(sharing, gate_args, 128) { BODY(bf_ld_u32x4, plain) }
 BF_KERNEL_FN(spills, gate_args, 1024) {
     float r[N];
     const float *x = (const float *)a.x;

@@ -77,6 +77,48 @@ Test(simt, shuffles_give_the_named_lane) {
     }
 }
 
+/* D = A B + C by definition of the fragments; sums of small integers, so that every order is exact. */
+static double matrix_value(int mode, const void *x, int i) {
+    if (mode == 2) return ((const int8_t *)x)[i];
+    if (mode == 3) return i < 256 ? ((const uint8_t *)x)[i] : ((const int8_t *)x)[i];
+    uint16_t h = ((const uint16_t *)x)[i];
+    return mode == 0 ? (h & 0x8000 ? -1 : 1) * (h & 0x7fff ? ldexp(1024 + (h & 1023), (h >> 10 & 31) - 25) : 0)
+                     : (double)bf_simt_bits_f((uint32_t)h << 16);
+}
+Test(simt, matrix_steps_follow_the_lane_layout) {
+    static uint16_t x[512];
+    static uint32_t c[256], y[256];
+    uint64_t s = 5;
+    for (int mode = 0; mode < 4; ++mode) {
+        for (int i = 0; i < 512; ++i) { /* 1 to 15 in either 16-bit type; bytes: anything */
+            int v = 1 + (int)(splitmix(&s) % 15), e = 31 - __builtin_clz((unsigned)v);
+            uint16_t sign = splitmix(&s) & 1 ? 0x8000 : 0;
+            if (mode == 0) x[i] = (uint16_t)(sign | (e + 15) << 10 | (v << (10 - e) & 1023));
+            else if (mode == 1) x[i] = (uint16_t)(sign | (e + 127) << 7 | (v << (7 - e) & 127));
+            else ((uint8_t *)x)[i] = (uint8_t)splitmix(&s);
+        }
+        for (int i = 0; i < 256; ++i) c[i] = mode < 2 ? bf_simt_f_bits((float)(i - 100)) : (uint32_t)(i * 1000);
+        cr_assert_eq(launch("matrices", 1, 32, 0, (selftest_args){.x = x, .z = c, .y = y, .mode = mode}), 0, "%s", why);
+        for (int r = 0; r < 16; ++r)
+            for (int col = 0; col < 16; ++col) {
+                double want = mode < 2 ? bf_simt_bits_f(c[16 * r + col]) : (int32_t)c[16 * r + col];
+                for (int k = 0; k < 16; ++k)
+                    want += matrix_value(mode, x, 16 * r + k) * matrix_value(mode, x, 256 + 16 * col + k);
+                double got = mode < 2 ? bf_simt_bits_f(y[16 * r + col]) : (int32_t)y[16 * r + col];
+                cr_assert_eq(got, want, "mode %d, row %d, column %d: %g, want %g", mode, r, col, got, want);
+            }
+    }
+}
+Test(simt, matrix_steps_want_the_same_operands_in_both_halves) {
+    static uint16_t x[512];
+    static uint32_t c[256], y[256];
+    for (int n = 1; n <= 2; ++n)
+        for (int mode = 0; mode < 4; ++mode) {
+            cr_assert_neq(launch("matrices", 1, 32, 0, (selftest_args){.x = x, .z = c, .y = y, .n = n, .mode = mode}), 0);
+            cr_assert(strstr(why, n == 1 ? "lanes 4 and 20 of the wave differ in A" : "differ in B"), "%s", why);
+        }
+}
+
 Test(simt, shared_memory_carries_values_between_warps) {
     static uint32_t y[3 * 1024];
     for (int block = 32; block <= 1024; block *= 2) {

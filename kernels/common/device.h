@@ -32,6 +32,9 @@
 struct alignas(8) bf_u32x2 { uint32_t x, y; };
 struct alignas(16) bf_u32x4 { uint32_t x, y, z, w; };
 struct alignas(16) bf_f32x4 { float x, y, z, w; };
+struct alignas(32) bf_u32x8 { uint32_t v[8]; };
+struct alignas(32) bf_f32x8 { float v[8]; };
+struct alignas(32) bf_i32x8 { int32_t v[8]; };
 
 #if defined(__HIP__) || defined(__HIPCC__)
 #define BF_DEVICE_HIP 1
@@ -66,5 +69,13 @@ struct alignas(16) bf_f32x4 { float x, y, z, w; };
  *                                               own rule (convert.h)
  * float    bf_rint(float)                       to nearest, ties to even
  * float    bf_max(float, float) bf_min(float, float)  a NaN operand is ignored (IEEE maxNum), both NaN: NaN
+ *
+ * On AMD GPUs only (gfx11), by all 32 lanes of a wave together: D = A B + C of 16 x 16 tiles, k 16 long.
+ * bf_f32x8 bf_wmma_f16(bf_u32x8 a, bf_u32x8 b, bf_f32x8 c)     bf_wmma_bf16 alike
+ * bf_i32x8 bf_wmma_i8(bf_u32x4 a, bf_u32x4 b, bf_i32x8 c)      signed bytes; bf_wmma_u8i8: A unsigned. Sums wrap
+ *   a: row l % 16 of A, its k in order, two fp16 (four bytes) a word, the lower half first; the same in lanes l and
+ *      l + 16. b: column l % 16 of B alike. c and the result: element i of lane l is row 2 i + l / 16, column l % 16.
+ *   Products of 16-bit values and their sums are fp32; order and rounding of the sums inside are the hardware's
+ *   (simt: in order of k, to nearest).
  */
 #endif

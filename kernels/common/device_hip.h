@@ -44,6 +44,35 @@ BF_FN int32_t bf_dp4a_us(uint32_t a, int32_t b, int32_t c) {
     return __builtin_amdgcn_sudot4(false, (int)a, true, b, c, false);
 }
 
+/* v_wmma, wave32 (RDNA 3 ISA, section 7.9). */
+typedef _Float16 bf_v16h __attribute__((ext_vector_type(16)));
+typedef short bf_v16s __attribute__((ext_vector_type(16)));
+typedef int bf_v4i __attribute__((ext_vector_type(4)));
+typedef int bf_v8i __attribute__((ext_vector_type(8)));
+typedef float bf_v8f __attribute__((ext_vector_type(8)));
+BF_FN bf_f32x8 bf_wmma_f16(const bf_u32x8 &a, const bf_u32x8 &b, const bf_f32x8 &c) {
+    return __builtin_bit_cast(bf_f32x8,
+                              __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(__builtin_bit_cast(bf_v16h, a),
+                                                                         __builtin_bit_cast(bf_v16h, b),
+                                                                         __builtin_bit_cast(bf_v8f, c)));
+}
+BF_FN bf_f32x8 bf_wmma_bf16(const bf_u32x8 &a, const bf_u32x8 &b, const bf_f32x8 &c) {
+    return __builtin_bit_cast(bf_f32x8,
+                              __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(__builtin_bit_cast(bf_v16s, a),
+                                                                          __builtin_bit_cast(bf_v16s, b),
+                                                                          __builtin_bit_cast(bf_v8f, c)));
+}
+BF_FN bf_i32x8 bf_wmma_i8(const bf_u32x4 &a, const bf_u32x4 &b, const bf_i32x8 &c) {
+    return __builtin_bit_cast(bf_i32x8, __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32(
+                                            true, __builtin_bit_cast(bf_v4i, a), true, __builtin_bit_cast(bf_v4i, b),
+                                            __builtin_bit_cast(bf_v8i, c), false));
+}
+BF_FN bf_i32x8 bf_wmma_u8i8(const bf_u32x4 &a, const bf_u32x4 &b, const bf_i32x8 &c) {
+    return __builtin_bit_cast(bf_i32x8, __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32(
+                                            false, __builtin_bit_cast(bf_v4i, a), true, __builtin_bit_cast(bf_v4i, b),
+                                            __builtin_bit_cast(bf_v8i, c), false));
+}
+
 typedef uint32_t bf_v2u __attribute__((ext_vector_type(2)));
 typedef uint32_t bf_v4u __attribute__((ext_vector_type(4)));
 #define BF_GLOBAL(type, p) ((__attribute__((address_space(1))) type *)(p))

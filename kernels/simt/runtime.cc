@@ -6,8 +6,8 @@
  * the next warp. The last to arrive does not switch. Every wait checks that nobody has ended or waits elsewhere, so
  * the thread chosen next can always run and nothing can hang.
  *
- * Shuffle values go into one of two sets of slots in turn: nobody can write to a set before all lanes have arrived
- * at the following shuffle, that is, have read it. */
+ * Shuffle values (and the operands of matrix steps) go into one of two sets of slots in turn: nobody can write to a set
+ * before all lanes have arrived at the following shuffle, that is, have read it. */
 #include "runtime.h"
 
 #include <pthread.h>
@@ -22,6 +22,7 @@
 #include "fiber.h"
 #include "race.h"
 #include "sections.h"
+#include "simt_math.h"
 #include "simt_state.h"
 
 bf_simt_thread *bf_simt_self;
@@ -59,6 +60,15 @@ struct warp {
     float sum[2];
 };
 
+/* A matrix step in progress: what each lane brought, and A widened once for all (indexed like warps and slots). */
+struct matrix {
+    uint32_t a[WARP][8], b[WARP][8];
+    union {
+        float f[16][16];
+        int32_t i[16][16];
+    } rows;
+};
+
 struct kernel {
     const char *name, *file;
     size_t args_bytes;
@@ -82,6 +92,7 @@ struct launch {
 
 thread threads[MAX_THREADS];
 warp warps[MAX_WARPS];
+matrix matrices[MAX_WARPS][2];
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 int order = -1; /* a bf_simt_order; -1: not asked yet */
 
@@ -471,4 +482,61 @@ float bf_simt_warp_sum(float v, const char *file, int line) {
         yield_to(next_lane(t->warp, t->lane));
     }
     return w.sum[set];
+}
+
+namespace {
+
+/* Element k of a row of A or a column of B. */
+float half_of(bf_simt_matrix kind, const uint32_t *words, int k) {
+    uint32_t h = words[k / 2] >> 16 * (k & 1) & 0xffffu;
+    return bf_simt_bits_f(kind == BF_SIMT_WMMA_F16 ? bf_simt_f16_to_f32_hip(h) : h << 16);
+}
+int32_t byte_of(const uint32_t *words, int k, bool is_signed) {
+    uint32_t v = words[k / 4] >> 8 * (k & 3) & 0xffu;
+    return is_signed ? static_cast<int8_t>(v) : static_cast<int32_t>(v);
+}
+bool of_floats(bf_simt_matrix kind) { return kind == BF_SIMT_WMMA_F16 || kind == BF_SIMT_WMMA_BF16; }
+
+/* By the last lane to arrive: both halves must hold the same; then A is widened once for all lanes. */
+void widen_rows(bf_simt_matrix kind, matrix &m, const char *file, int line) {
+    size_t bytes = of_floats(kind) ? 32 : 16;
+    for (int l = 0; l < 16; ++l) {
+        if (memcmp(m.a[l], m.a[l + 16], bytes) || memcmp(m.b[l], m.b[l + 16], bytes))
+            fault("matrix step at %s:%d: lanes %d and %d of the wave differ in %s", base(file), line, l, l + 16,
+                  memcmp(m.a[l], m.a[l + 16], bytes) ? "A" : "B");
+        for (int k = 0; k < 16; ++k)
+            if (of_floats(kind)) m.rows.f[l][k] = half_of(kind, m.a[l], k);
+            else m.rows.i[l][k] = byte_of(m.a[l], k, kind == BF_SIMT_WMMA_I8);
+    }
+}
+
+} // namespace
+
+void bf_simt_wmma(bf_simt_matrix kind, const uint32_t *a, const uint32_t *b, const void *c, void *d, const char *file,
+                  int line) {
+    thread *t = static_cast<thread *>(bf_simt_self);
+    warp &w = warps[t->warp];
+    matrix &m = matrices[t->warp][w.phase & 1];
+    size_t bytes = of_floats(kind) ? 32 : 16;
+    memcpy(m.a[t->lane], a, bytes);
+    memcpy(m.b[t->lane], b, bytes);
+    if (arrive_in_warp(t, w, file, line)) widen_rows(kind, m, file, line);
+    else yield_to(next_lane(t->warp, t->lane));
+    float sum[8], column[16];
+    int32_t count[8];
+    memcpy(sum, c, sizeof sum);
+    memcpy(count, c, sizeof count);
+    if (of_floats(kind)) {
+        for (int k = 0; k < 16; ++k) column[k] = half_of(kind, b, k);
+        for (int i = 0; i < 8; ++i) /* a product of bf16 may leave fp32's range, never double's */
+            for (int k = 0; k < 16; ++k)
+                sum[i] = static_cast<float>(static_cast<double>(m.rows.f[2 * i + t->lane / 16][k]) * column[k] + sum[i]);
+        memcpy(d, sum, sizeof sum);
+        return;
+    }
+    for (int i = 0; i < 8; ++i)
+        for (int k = 0; k < 16; ++k)
+            count[i] = static_cast<int32_t>(static_cast<uint32_t>(count[i]) +
+                                            static_cast<uint32_t>(m.rows.i[2 * i + t->lane / 16][k] * byte_of(b, k, true)));
+    memcpy(d, count, sizeof count);
 }

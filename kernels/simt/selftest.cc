@@ -1,6 +1,7 @@
 /* selftest.cc: see selftest.h. Each kernel shows one thing to harness/tests/test_simt.c, which holds what is
  * expected. The models differ only in simt_math.h, which the test reaches by itself. */
 #define BF_SIMT_CUDA 1
+#define BF_SIMT_SELFTEST 1 /* the matrix steps of HIP too */
 #include "../common/device.h"
 
 #include "selftest.h"
@@ -78,6 +79,30 @@ BF_KERNEL_FN(sums, selftest_args, 256) {
     static_cast<float *>(a.y)[2 * t] = bf_warp_sum_f(v);
     for (int m = 16; m; m >>= 1) w += bf_shfl_xor_f(w, m);
     static_cast<float *>(a.y)[2 * t + 1] = w;
+}
+
+/* D = A B + C: x = A [16][16] by rows and B [16][16] by columns, of 16-bit values (mode 2, 3: bytes); z = C, y = D [16][16].
+ * n: lane 20 brings another A than lane 4 (1), another B (2). */
+BF_KERNEL_FN(matrices, selftest_args, 256) {
+    int lane = bf_lane(), t = lane % 16, words = a.mode < 2 ? 8 : 4;
+    const uint32_t *x = static_cast<const uint32_t *>(a.x);
+    const uint32_t *c = static_cast<const uint32_t *>(a.z);
+    uint32_t *y = static_cast<uint32_t *>(a.y), u[8] = {}, v[8] = {};
+    for (int i = 0; i < words; ++i) u[i] = x[words * t + i], v[i] = x[words * (16 + t) + i];
+    if (lane == 20 && a.n) (a.n == 1 ? u : v)[words - 1] ^= 1u;
+    bf_u32x8 wide_a = {{u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7]}};
+    bf_u32x8 wide_b = {{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]}};
+    bf_f32x8 f, fd;
+    bf_i32x8 s, sd;
+    for (int i = 0; i < 8; ++i) {
+        f.v[i] = bf_bits_f(c[16 * (2 * i + lane / 16) + t]);
+        s.v[i] = static_cast<int32_t>(c[16 * (2 * i + lane / 16) + t]);
+    }
+    if (a.mode < 2) fd = a.mode == 0 ? bf_wmma_f16(wide_a, wide_b, f) : bf_wmma_bf16(wide_a, wide_b, f);
+    else sd = a.mode == 2 ? bf_wmma_i8({u[0], u[1], u[2], u[3]}, {v[0], v[1], v[2], v[3]}, s)
+                          : bf_wmma_u8i8({u[0], u[1], u[2], u[3]}, {v[0], v[1], v[2], v[3]}, s);
+    for (int i = 0; i < 8; ++i)
+        y[16 * (2 * i + lane / 16) + t] = a.mode < 2 ? bf_f_bits(fd.v[i]) : static_cast<uint32_t>(sd.v[i]);
 }
 
 /* Shared memory as it is found: y[t] static, y[n + t] dynamic; then written, which the next block must not see. */
@@ -187,7 +212,7 @@ BF_KERNEL_FN(steps, selftest_args, 1024) {
 static const bf_step_fn<selftest_args> kernels[] = {
     BF_STEP_FN(indices),   BF_STEP_FN(shuffles), BF_STEP_FN(reversals), BF_STEP_FN(dots),     BF_STEP_FN(sums),
     BF_STEP_FN(unwritten), BF_STEP_FN(sequence), BF_STEP_FN(memory),    BF_STEP_FN(fault),    BF_STEP_FN(overflow),
-    BF_STEP_FN(steps),     BF_STEP_FN(floats),
+    BF_STEP_FN(steps),     BF_STEP_FN(floats),   BF_STEP_FN(matrices),
 };
 
 int bf_simt_selftest(const char *kernel, bf_step *s, int64_t grid_x, int64_t grid_y, int64_t block_x, int64_t block_y,

@@ -62,6 +62,9 @@
 struct alignas(8) bf_u32x2 { uint32_t x, y; };
 struct alignas(16) bf_u32x4 { uint32_t x, y, z, w; };
 struct alignas(16) bf_f32x4 { float x, y, z, w; };
+struct alignas(32) bf_u32x8 { uint32_t v[8]; };
+struct alignas(32) bf_f32x8 { float v[8]; };
+struct alignas(32) bf_i32x8 { int32_t v[8]; };
 
 #define BF_FN static inline __attribute__((unused))
 #define BF_SHARED static __attribute__((section("bf.shared." __BASE_FILE__)))
@@ -131,6 +134,31 @@ BF_FN float bf_shfl_xor_f(float v, int mask, BF_SIMT_SITE) {
 }
 /* One step instead of five; the sum is formed in the butterfly's order. */
 BF_FN float bf_warp_sum_f(float v, BF_SIMT_SITE) { return bf_simt_warp_sum(v, file, line); }
+
+#if defined(BF_SIMT_HIP) || defined(BF_SIMT_SELFTEST)
+BF_FN bf_f32x8 bf_wmma_f16(const bf_u32x8 &a, const bf_u32x8 &b, const bf_f32x8 &c, BF_SIMT_SITE) {
+    bf_f32x8 d;
+    bf_simt_wmma(BF_SIMT_WMMA_F16, a.v, b.v, c.v, d.v, file, line);
+    return d;
+}
+BF_FN bf_f32x8 bf_wmma_bf16(const bf_u32x8 &a, const bf_u32x8 &b, const bf_f32x8 &c, BF_SIMT_SITE) {
+    bf_f32x8 d;
+    bf_simt_wmma(BF_SIMT_WMMA_BF16, a.v, b.v, c.v, d.v, file, line);
+    return d;
+}
+BF_FN bf_i32x8 bf_wmma_i8(const bf_u32x4 &a, const bf_u32x4 &b, const bf_i32x8 &c, BF_SIMT_SITE) {
+    const uint32_t a4[4] = {a.x, a.y, a.z, a.w}, b4[4] = {b.x, b.y, b.z, b.w};
+    bf_i32x8 d;
+    bf_simt_wmma(BF_SIMT_WMMA_I8, a4, b4, c.v, d.v, file, line);
+    return d;
+}
+BF_FN bf_i32x8 bf_wmma_u8i8(const bf_u32x4 &a, const bf_u32x4 &b, const bf_i32x8 &c, BF_SIMT_SITE) {
+    const uint32_t a4[4] = {a.x, a.y, a.z, a.w}, b4[4] = {b.x, b.y, b.z, b.w};
+    bf_i32x8 d;
+    bf_simt_wmma(BF_SIMT_WMMA_U8I8, a4, b4, c.v, d.v, file, line);
+    return d;
+}
+#endif
 
 /* ---- global memory ---- */
 BF_FN void bf_simt_global(const void *p, uintptr_t bytes, const char *what) {

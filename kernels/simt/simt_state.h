@@ -30,6 +30,12 @@ void bf_simt_warp_wait(const char *file, int line);
 uint32_t bf_simt_shuffle(uint32_t v, int lane, const char *file, int line);
 float bf_simt_warp_sum(float v, const char *file, int line);
 
+/* One matrix step of a wave (device.h). a, b: 8 words of a lane (bytes: 4); c, d: 8 elements, c may be d. Ends the launch where
+ * the halves of the wave do not hold the same A and B. */
+enum bf_simt_matrix { BF_SIMT_WMMA_F16, BF_SIMT_WMMA_BF16, BF_SIMT_WMMA_I8, BF_SIMT_WMMA_U8I8 };
+void bf_simt_wmma(bf_simt_matrix kind, const uint32_t *a, const uint32_t *b, const void *c, void *d, const char *file,
+                  int line);
+
 /* Ends the launch with a message: an access of `bytes` at p that is misaligned or to shared memory. */
 [[noreturn]] void bf_simt_bad_access(const void *p, int bytes, const char *what);
 }
