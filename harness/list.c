@@ -27,9 +27,45 @@ static void list_kernels(const bf_selection *s) {
     }
 }
 
+/* ---- the README's table: what exists for each target ---- */
+
+/* Kernels of one op, path and target, the preferred first; the naive one is last by its rank. */
+static void cell(const char *op, const char *path, bf_target target) {
+    const bf_kernel *found[64];
+    int n = 0;
+    for (size_t i = 0; i < bf_kernel_count() && n < 64; i++) {
+        const bf_kernel *k = bf_kernel_at(i);
+        if (k->role == BF_TWIN || k->target != target || strcmp(k->op, op) || strcmp(k->path ? k->path : "", path)) continue;
+        int at = n++;
+        for (; at > 0 && (found[at - 1]->rank < k->rank ||
+                          (found[at - 1]->rank == k->rank && strcmp(found[at - 1]->name, k->name) > 0));
+             at--)
+            found[at] = found[at - 1];
+        found[at] = k;
+    }
+    for (int i = 0; i < n; i++) printf("%s`%s`", i ? ", " : "", found[i]->name);
+    fputs(n ? " | " : "- | ", stdout);
+}
+
+static void markdown(void) {
+    puts("| op | path | cpu | cuda (sm_61) | hip (gfx1151) |\n|---|---|---|---|---|");
+    for (int i = 0; bf_ops[i]; i++) {
+        static const char *const single[] = {"", NULL};
+        for (const char *const *path = bf_ops[i]->paths ? bf_ops[i]->paths : single; *path; path++) {
+            printf("| `%s` | %s | ", bf_ops[i]->name, **path ? *path : "-");
+            for (int t = BF_CPU; t <= BF_HIP; t++) cell(bf_ops[i]->name, *path, (bf_target)t);
+            puts("");
+        }
+    }
+}
+
 int bf_command_list(bf_options *o) {
     bf_case_list cases = {0};
     bf_error err = {{0}};
+    if (o->markdown) {
+        markdown();
+        return BF_EXIT_OK;
+    }
     list_ops();
     list_kernels(&o->select);
     fflush(stdout);

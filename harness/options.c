@@ -12,7 +12,7 @@
 const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
-       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN };
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN };
 
 static const struct {
     int mask;
@@ -41,6 +41,7 @@ static const struct {
     {2, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too", 0}},
     {3, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
     {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
+    {4, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
     {15, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
 };
 
@@ -125,6 +126,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_SECONDS: number(arg, 0.001, 1e5, "seconds", &o->seconds, p); break;
     case KEY_SIZE: number(arg, 0, 1e7, "size", &v, p), o->size = v * 1e6; break;
     case KEY_THREADS: number(arg, 1, 4096, "threads", &v, p), o->threads = (int)v; break;
+    case KEY_MARKDOWN: o->markdown = 1; break;
     case KEY_CHAIN: o->chain = 1; break;
     case KEY_NAIVE: s->tuned = 0; break;
     case KEY_BEST: s->best = 1; break;

@@ -10,7 +10,7 @@ typedef struct bf_options {
     double timeout; /* seconds a job */
     int parallel;   /* children side by side; 0: one a core */
     int verbose;
-    int exhaustive, chain;
+    int exhaustive, chain, markdown;
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
