@@ -72,20 +72,21 @@ template <int STORE> BF_FN void stream_store(bf_u32x4 *y, bf_u32x4 v) {
 BF_FN uint32_t stream_xor(const bf_u32x4 &v) { return v.x ^ v.y ^ v.z ^ v.w; }
 
 template <int MODE, int STORE> BF_FN void stream_wide(const stream_args &a) {
-    constexpr bool READS = MODE != STREAM_WRITE;
+    constexpr bool READS = MODE != STREAM_WRITE, WRITES = MODE != STREAM_READ, ADDS = MODE == STREAM_TRIAD;
     int64_t groups = a.n / 4;
     int32_t tiles = (int32_t)(groups / TILE); /* n below 2^43 */
     const bf_u32x4 zero = {0, 0, 0, 0};
     int64_t at = (int64_t)bf_bid_x() * TILE + bf_tid_x(), step = (int64_t)bf_gdim_x() * TILE;
-    const bf_u32x4 *x = (const bf_u32x4 *)a.x + at, *z = (const bf_u32x4 *)a.z + at;
-    bf_u32x4 *y = (bf_u32x4 *)a.y + at;
+    /* An absent array stays NULL: arithmetic on it would be undefined. */
+    const bf_u32x4 *x = (const bf_u32x4 *)a.x + (READS ? at : 0), *z = (const bf_u32x4 *)a.z + (ADDS ? at : 0);
+    bf_u32x4 *y = (bf_u32x4 *)a.y + (WRITES ? at : 0);
     uint32_t check = 0;
     for (int32_t t = bf_bid_x(); t < tiles; t += bf_gdim_x()) {
         bf_u32x4 u[UNROLL], v[UNROLL];
         UNROLLED
         for (int i = 0; i < UNROLL; i++) {
             u[i] = READS ? bf_ld_u32x4(x + i * THREADS) : zero;
-            v[i] = MODE == STREAM_TRIAD ? bf_ld_u32x4(z + i * THREADS) : zero;
+            v[i] = ADDS ? bf_ld_u32x4(z + i * THREADS) : zero;
         }
         UNROLLED
         for (int i = 0; i < UNROLL; i++) {
@@ -94,12 +95,14 @@ template <int MODE, int STORE> BF_FN void stream_wide(const stream_args &a) {
             else /* the tile's first group is a multiple of 1024: only the thread and i reach the low byte */
                 stream_store<STORE>(y + i * THREADS, stream_value<MODE>(u[i], v[i], (uint32_t)(bf_tid_x() + i * THREADS)));
         }
-        x += step, y += step, z += step;
+        if (READS) x += step;
+        if (WRITES) y += step;
+        if (ADDS) z += step;
     }
     int64_t g = (int64_t)tiles * TILE + bf_bid_x() * THREADS + bf_tid_x(), i = 3 * groups + g; /* i: elements past 4*groups */
     if (g < groups) {
         bf_u32x4 u = READS ? bf_ld_u32x4((const bf_u32x4 *)a.x + g) : zero;
-        bf_u32x4 v = MODE == STREAM_TRIAD ? bf_ld_u32x4((const bf_u32x4 *)a.z + g) : zero;
+        bf_u32x4 v = ADDS ? bf_ld_u32x4((const bf_u32x4 *)a.z + g) : zero;
         if (MODE == STREAM_READ)
             check ^= stream_xor(u);
         else
