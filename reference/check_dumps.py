@@ -19,6 +19,7 @@ import sys
 import numpy as np
 
 from formats import decode, encode, q4_k_parts
+from ref_linear import linear
 
 U32, U64 = 2.0**-24, 2.0**-53
 TOP = float(np.finfo(np.float32).max)
@@ -185,7 +186,8 @@ def stream(run):
     yield from compare(run, "y", y)
 
 
-CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "stream": stream}
+CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "stream": stream,
+          "linear": lambda run: linear(run, compare)}
 
 
 def main():

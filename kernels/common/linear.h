@@ -8,8 +8,9 @@
  * where W and X have the same 16-bit type, so that nothing is rounded on the way in.
  *
  * Non-finite: IEEE. An output whose row, column or bias holds no NaN or infinity is finite unless the sum itself overflows
- * its type; one that does is NaN or an infinity (which of them is promised only where a single infinity meets
- * finite, non-zero partners: then it is that infinity). */
+ * its type, which then is the infinity of its sign. A NaN among them makes it NaN; a single infinity makes it an infinity of the
+ * product's sign, or NaN where its partner is zero; several infinities, NaN or an infinity. Nothing beyond the end of
+ * a row, column or matrix may enter: what fills a tile up is zero on both sides. */
 #ifndef BF_OP_LINEAR_H
 #define BF_OP_LINEAR_H
 
