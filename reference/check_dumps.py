@@ -18,6 +18,7 @@ import sys
 
 import numpy as np
 
+import ref_conv
 from formats import decode, encode, q4_k_parts
 from ref_linear import linear
 
@@ -187,7 +188,8 @@ def stream(run):
 
 
 CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "stream": stream,
-          "linear": lambda run: linear(run, compare)}
+          "linear": lambda run: linear(run, compare),
+          "conv": lambda run: compare(run, "y", *ref_conv.outputs(run))}
 
 
 def main():
