@@ -20,6 +20,7 @@ import numpy as np
 
 import ref_conv
 from formats import decode, encode, q4_k_parts
+from ref_attention import attention
 from ref_linear import linear
 
 U32, U64 = 2.0**-24, 2.0**-53
@@ -189,7 +190,8 @@ def stream(run):
 
 CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "stream": stream,
           "linear": lambda run: linear(run, compare),
-          "conv": lambda run: compare(run, "y", *ref_conv.outputs(run))}
+          "conv": lambda run: compare(run, "y", *ref_conv.outputs(run)),
+          "attention": lambda run: attention(run, compare)}
 
 
 def main():

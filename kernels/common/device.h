@@ -69,6 +69,9 @@ struct alignas(32) bf_i32x8 { int32_t v[8]; };
  *                                               own rule (convert.h)
  * float    bf_rint(float)                       to nearest, ties to even
  * float    bf_max(float, float) bf_min(float, float)  a NaN operand is ignored (IEEE maxNum), both NaN: NaN
+ * float    bf_exp2(float)                       2^x, to 2 ulp (ex2.approx, v_exp_f32), exact at 0, results below 2^-126: 0
+ * float    bf_rcp(float)                        1/x, to 1 ulp (rcp.approx, v_rcp_f32); x and 1/x normal, 0 or infinite
+ * More functions, made of these: device_math.h.
  *
  * On AMD GPUs only (gfx11), by all 32 lanes of a wave together: D = A B + C of 16 x 16 tiles, k 16 long.
  * bf_f32x8 bf_wmma_f16(bf_u32x8 a, bf_u32x8 b, bf_f32x8 c)     bf_wmma_bf16 alike

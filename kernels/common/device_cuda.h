@@ -160,6 +160,18 @@ BF_FN float bf_min(float a, float b) {
     return r;
 }
 
+/* PTX ISA: ex2.approx has a relative error of at most 2^-22, 2 ulp; rcp.approx of 1 ulp. */
+BF_FN float bf_exp2(float f) {
+    float r;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(f));
+    return r;
+}
+BF_FN float bf_rcp(float f) {
+    float r;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(f));
+    return r;
+}
+
 BF_FN float bf_shfl_xor_f(float v, int mask) { return bf_bits_f(bf_shfl_xor(bf_f_bits(v), mask)); }
 BF_FN float bf_shfl_f(float v, int lane) { return bf_bits_f(bf_shfl(bf_f_bits(v), lane)); }
 BF_FN float bf_warp_sum_f(float v) {

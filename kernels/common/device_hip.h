@@ -111,6 +111,10 @@ BF_FN float bf_rint(float f) { return __builtin_rintf(f); }
 BF_FN float bf_max(float a, float b) { return __builtin_fmaxf(a, b); }
 BF_FN float bf_min(float a, float b) { return __builtin_fminf(a, b); }
 
+/* v_exp_f32 and v_rcp_f32: 1 ulp, no subnormals (RDNA 3.5 ISA). */
+BF_FN float bf_exp2(float f) { return __builtin_amdgcn_exp2f(f); }
+BF_FN float bf_rcp(float f) { return __builtin_amdgcn_rcpf(f); }
+
 BF_FN float bf_shfl_xor_f(float v, int mask) { return bf_bits_f(bf_shfl_xor(bf_f_bits(v), mask)); }
 BF_FN float bf_shfl_f(float v, int lane) { return bf_bits_f(bf_shfl(bf_f_bits(v), lane)); }
 BF_FN float bf_warp_sum_f(float v) {

@@ -3,6 +3,7 @@
 #define BF_SIMT_CUDA 1
 #define BF_SIMT_SELFTEST 1 /* the matrix steps of HIP too */
 #include "../common/device.h"
+#include "../common/device_math.h"
 
 #include "selftest.h"
 
@@ -197,6 +198,14 @@ BF_KERNEL_FN(overflow, selftest_args, 64) {
     bf_sync();
 }
 
+/* y[t] = f(x[t]), f by mode: bf_exp, bf_tanh, bf_log. */
+BF_KERNEL_FN(functions, selftest_args, 1024) {
+    int64_t i = (int64_t)bf_bid_x() * bf_bdim_x() + bf_tid_x();
+    if (i >= a.n) return;
+    float x = static_cast<const float *>(a.x)[i];
+    static_cast<float *>(a.y)[i] = a.mode == 0 ? bf_exp(x) : a.mode == 1 ? bf_tanh(x) : bf_log(x);
+}
+
 /* n barriers, shuffles or sums a thread, by mode; 3: none. For the throughput. */
 BF_KERNEL_FN(steps, selftest_args, 1024) {
     uint32_t v = static_cast<uint32_t>(bf_tid_x());
@@ -212,7 +221,7 @@ BF_KERNEL_FN(steps, selftest_args, 1024) {
 static const bf_step_fn<selftest_args> kernels[] = {
     BF_STEP_FN(indices),   BF_STEP_FN(shuffles), BF_STEP_FN(reversals), BF_STEP_FN(dots),     BF_STEP_FN(sums),
     BF_STEP_FN(unwritten), BF_STEP_FN(sequence), BF_STEP_FN(memory),    BF_STEP_FN(fault),    BF_STEP_FN(overflow),
-    BF_STEP_FN(steps),     BF_STEP_FN(floats),   BF_STEP_FN(matrices),
+    BF_STEP_FN(steps),     BF_STEP_FN(floats),   BF_STEP_FN(matrices), BF_STEP_FN(functions),
 };
 
 int bf_simt_selftest(const char *kernel, bf_step *s, int64_t grid_x, int64_t grid_y, int64_t block_x, int64_t block_y,

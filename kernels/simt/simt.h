@@ -210,14 +210,17 @@ BF_FN float bf_fma(float a, float b, float c) {
     return __builtin_fmaf(a, b, c);
 }
 BF_FN float bf_rint(float f) { return __builtin_rintf(f); }
+BF_FN float bf_rcp(float f) { return bf_simt_rcp(f); }
 #if defined(BF_SIMT_CUDA)
 BF_FN float bf_f16_to_f32(uint32_t h) { return bf_bits_f(bf_simt_f16_to_f32_cuda(h)); }
 BF_FN uint32_t bf_f32_to_f16(float f) { return bf_simt_f32_to_f16_cuda(bf_f_bits(f)); }
+BF_FN float bf_exp2(float f) { return bf_simt_exp2(f, 1); }
 BF_FN float bf_max(float a, float b) { return bf_simt_max(a, b, 0x7fffffffu); }
 BF_FN float bf_min(float a, float b) { return bf_simt_min(a, b, 0x7fffffffu); }
 #else
 BF_FN float bf_f16_to_f32(uint32_t h) { return bf_bits_f(bf_simt_f16_to_f32_hip(h)); }
 BF_FN uint32_t bf_f32_to_f16(float f) { return bf_simt_f32_to_f16_hip(bf_f_bits(f)); }
+BF_FN float bf_exp2(float f) { return bf_simt_exp2(f, 0); }
 BF_FN float bf_max(float a, float b) { return bf_simt_max(a, b, bf_f_bits(a) | 0x00400000u); }
 BF_FN float bf_min(float a, float b) { return bf_simt_min(a, b, bf_f_bits(a) | 0x00400000u); }
 #endif

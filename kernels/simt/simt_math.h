@@ -75,6 +75,40 @@ BF_SIMT_MATH uint32_t bf_simt_f32_to_f16_hip(uint32_t u) {
     return bf_simt_f32_finite_to_f16(u);
 }
 
+/* 2^x in double, to 2^-40. */
+BF_SIMT_MATH double bf_simt_exp2_double(float x) {
+    double n = __builtin_rint((double)x), f = ((double)x - n) * 0.693147180559945309417, p = 1;
+    for (int i = 10; i; i--) p = 1 + p * f / i;
+    uint64_t u;
+    memcpy(&u, &p, 8);
+    u += (uint64_t)((int64_t)n << 52);
+    memcpy(&p, &u, 8);
+    return p;
+}
+/* As far from 2^x as the manuals allow, so that no result rests on a better one: cuda the nearest value, or its neighbour on
+ * either side, by a hash of x; hip the value below. Whole x are exact. Below 2^-126: 0. */
+BF_SIMT_MATH float bf_simt_exp2(float x, int cuda) {
+    if (x != x) return x;
+    if (x >= 128) return bf_simt_bits_f(0x7f800000u);
+    if (x < -126) return 0;
+    double exact = bf_simt_exp2_double(x);
+    float f = (float)exact;
+    uint32_t u = bf_simt_f_bits(f), hash = bf_simt_f_bits(x) * 0x9e3779b1u >> 30;
+    if (x == __builtin_rintf(x)) return f;
+    if (cuda) return bf_simt_bits_f(u + (hash == 1) - (hash == 2 && u > 0x00800000u));
+    return (double)f > exact && u > 0x00800000u ? bf_simt_bits_f(u - 1) : f;
+}
+/* 1/x cut off, less than 1 ulp away; a subnormal x gives an infinity, a subnormal result 0. */
+BF_SIMT_MATH float bf_simt_rcp(float x) {
+    double exact = 1 / (double)x;
+    float f = (float)exact;
+    uint32_t u = bf_simt_f_bits(x), sign = u & 0x80000000u;
+    if (x != x) return x;
+    if ((u & 0x7f800000u) == 0) return bf_simt_bits_f(sign | 0x7f800000u);
+    if ((bf_simt_f_bits(f) & 0x7f800000u) == 0) return bf_simt_bits_f(sign);
+    return (exact > 0 ? (double)f > exact : (double)f < exact) ? bf_simt_bits_f(bf_simt_f_bits(f) - 1) : f;
+}
+
 /* IEEE maxNum and minNum: a NaN operand is ignored, two give both_nan; -0 counts as less than +0. */
 BF_SIMT_MATH float bf_simt_max(float a, float b, uint32_t both_nan) {
     if (a != a) return b != b ? bf_simt_bits_f(both_nan) : b;
