@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "convert_naive.h"
-#include "x86.h"
+#include "narrow_x86.h"
 
 #if defined(__x86_64__)
 
@@ -38,16 +38,6 @@ BF_AVX512_INLINE __m512i load512(const void *x, int64_t i, bf_dtype from) {
     __m256i h = _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)x + i));
     if (from == BF_F16) return _mm512_castps_si512(_mm512_cvtph_ps(h));
     return _mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
-}
-
-BF_AVX512_INLINE __m256i narrow512(__m512i u, bf_dtype to) {
-    if (to == BF_F16) return _mm512_cvtps_ph(_mm512_castsi512_ps(u), _MM_FROUND_TO_NEAREST_INT);
-    const __m512i inf = _mm512_set1_epi32(0x7f800000);
-    __m512i a = _mm512_and_si512(u, _mm512_set1_epi32(0x7fffffff)), top = _mm512_srli_epi32(u, 16);
-    __m512i odd = _mm512_and_si512(top, _mm512_set1_epi32(1));
-    __m512i r = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
-    r = _mm512_mask_or_epi32(r, _mm512_cmpgt_epu32_mask(a, inf), top, _mm512_set1_epi32(0x40));
-    return _mm512_cvtepi32_epi16(r);
 }
 
 /* Saturates and counts sixteen results of a 16-bit type; u: the inputs as fp32. */
@@ -121,16 +111,6 @@ BF_AVX2_INLINE __m256i load256(const void *x, int64_t i, bf_dtype from) {
     __m128i h = _mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)x + i));
     if (from == BF_F16) return _mm256_castps_si256(_mm256_cvtph_ps(h));
     return _mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16);
-}
-
-BF_AVX2_INLINE __m256i narrow256(__m256i u, bf_dtype to) {
-    if (to == BF_F32) return u;
-    if (to == BF_F16) return _mm256_cvtepu16_epi32(_mm256_cvtps_ph(_mm256_castsi256_ps(u), _MM_FROUND_TO_NEAREST_INT));
-    __m256i a = _mm256_and_si256(u, _mm256_set1_epi32(0x7fffffff)), top = _mm256_srli_epi32(u, 16);
-    __m256i odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
-    __m256i r = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
-    __m256i nan = _mm256_cmpgt_epi32(a, _mm256_set1_epi32(0x7f800000)); /* a is not negative */
-    return _mm256_blendv_epi8(r, _mm256_or_si256(top, _mm256_set1_epi32(0x40)), nan);
 }
 
 BF_AVX2_INLINE unsigned lanes(__m256i mask) { return (unsigned)__builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(mask))); }
