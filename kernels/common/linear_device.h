@@ -117,7 +117,7 @@ static inline int linear_accepts(const bf_problem *p) {
     const int64_t limit = (int64_t)1 << 30;
     return linear_float(p->type[LINEAR_W]) && linear_float(p->type[LINEAR_X]) && linear_float(p->type[LINEAR_Y]) &&
            (p->type[LINEAR_B] == BF_NONE || linear_float(p->type[LINEAR_B])) && p->dim[LINEAR_M] < limit &&
-           p->dim[LINEAR_K] < limit && p->dim[LINEAR_N] < limit;
+           p->dim[LINEAR_K] < limit >> 6 && p->dim[LINEAR_N] < limit;
 }
 static inline linear_args linear_arguments(const bf_problem *p) {
     linear_args a = {};
