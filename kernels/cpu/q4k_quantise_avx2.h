@@ -1,5 +1,5 @@
-/* q4k_quantise_avx2.h: the quantiser of the int8 path (policy: kernels/common/q4k_matvec.h), a block of 32 at a time, and
- * the two tables that the products take it through. A division by d and a rounding to nearest even: a tie goes to even. */
+/* q4k_quantise_avx2.h: the quantiser of the int8 path (policy: kernels/common/q4k_matvec.h), a block of 32 at a time:
+ * a division by d and a rounding to nearest even, so that a tie goes to even. */
 #ifndef BF_CPU_Q4K_QUANTISE_AVX2_H
 #define BF_CPU_Q4K_QUANTISE_AVX2_H
 
@@ -51,29 +51,20 @@ BF_AVX2 static inline void quantise_blocks(void *arg, int64_t begin, int64_t end
     }
 }
 
-/* Quantises x and fills the scratch, [n][k/32] each: the block's scale, and its negative sum for the minima. The products
- * leave the odd sub-blocks' nibbles where they are, in the upper half of the byte: `odd` = 1/16 goes into their scales.
- * Narrow: the second table holds -(s d). Wide: -s. Returns 1 for wide: a d above 2^100, where a sum over a super-block of
- * integers times d could overflow before the weights' scale is applied. */
-BF_AVX2 static inline int quantise_x(const matvec_job *j, bf_pool *pool, float odd) {
+/* Quantises x. Returns 1, "wide", when a d is above 2^100: there a sum over a super-block of integers times d could overflow
+ * before the weights' scale is applied, and the products take the long way round. */
+BF_AVX2 static inline int quantise_x(const matvec_job *j, bf_pool *pool) {
     int64_t blocks = j->n * j->k / Q4K_MATVEC_QBLOCK;
-    float *scale = j->scratch, *minus = scale + blocks;
     int wide = 0;
     bf_pool_run(blocks > 2048 ? pool : NULL, quantise_blocks, (void *)j, blocks, 256);
     for (int64_t b = 0; b < blocks; b++) wide |= j->xd[b] > 0x1p100f;
-    for (int64_t b = 0; b < blocks; b++) {
-        scale[b] = b & 1 ? j->xd[b] * odd : j->xd[b];
-        minus[b] = wide ? (float)-j->xs[b] : (float)-j->xs[b] * j->xd[b];
-    }
     return wide;
 }
 
-static inline uint64_t quantise_scratch(const bf_problem *p) {
-    return (uint64_t)(p->dim[Q4K_MATVEC_N] * (p->dim[Q4K_MATVEC_K] / Q4K_MATVEC_QBLOCK)) * 2 * sizeof(float);
+/* What a block's minimum is multiplied by: -(s d), or -s when wide. */
+static inline float quantise_minus(const matvec_job *j, int64_t block, int wide) {
+    return wide ? (float)-j->xs[block] : (float)-j->xs[block] * j->xd[block];
 }
 
-/* Roundings behind one output: seven additions inside a super-block, then two for each super-block, the scales' share and the
- * minima's; the first of all is to zero. */
-static inline int64_t quantise_chain(const bf_problem *p) { return 7 + 2 * (p->dim[Q4K_MATVEC_K] / BF_Q4_K_WEIGHTS) - 1; }
 #endif
 #endif

@@ -16,15 +16,30 @@ typedef struct q4k_heads16 {
     __m512i sc[2], mn[2]; /* scales and minima: byte k of sc[i] is that of sub-block 4 i + k */
 } q4k_heads16;
 
-/* Headers of rows p, p + s, ..., p + 15 s. */
-BF_AVX512_INLINE q4k_heads16 q4k_heads_of(const char *p, int64_t s) {
+/* Sixteen rows `s` bytes apart, as four pointers and two distances: what the address units can take without arithmetic. */
+typedef struct q4k_rows16 {
+    const char *p[4]; /* rows 0, 4, 8, 12 */
+    int64_t s, s3;
+} q4k_rows16;
+
+BF_AVX512_INLINE q4k_rows16 q4k_rows_at(const char *p, int64_t s) {
+    return (q4k_rows16){{p, p + 4 * s, p + 8 * s, p + 12 * s}, s, 3 * s};
+}
+BF_AVX512_INLINE q4k_rows16 q4k_rows_on(q4k_rows16 r, int64_t bytes) {
+    return (q4k_rows16){{r.p[0] + bytes, r.p[1] + bytes, r.p[2] + bytes, r.p[3] + bytes}, r.s, r.s3};
+}
+BF_AVX512_INLINE const char *q4k_row(const q4k_rows16 *r, int i) {
+    return r->p[i / 4] + (i % 4 == 3 ? r->s3 : i % 4 * r->s);
+}
+
+BF_AVX512_INLINE q4k_heads16 q4k_heads_of(const q4k_rows16 *r) {
     __m512i a[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) { /* a[j]: rows j, j + 4, j + 8, j + 12 */
-        a[j] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(p + j * s)));
-        a[j] = _mm512_mask_broadcast_i32x4(a[j], 0x00f0, _mm_loadu_si128((const void *)(p + (j + 4) * s)));
-        a[j] = _mm512_mask_broadcast_i32x4(a[j], 0x0f00, _mm_loadu_si128((const void *)(p + (j + 8) * s)));
-        a[j] = _mm512_mask_broadcast_i32x4(a[j], 0xf000, _mm_loadu_si128((const void *)(p + (j + 12) * s)));
+        a[j] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)q4k_row(r, j)));
+        a[j] = _mm512_mask_broadcast_i32x4(a[j], 0x00f0, _mm_loadu_si128((const void *)q4k_row(r, j + 4)));
+        a[j] = _mm512_mask_broadcast_i32x4(a[j], 0x0f00, _mm_loadu_si128((const void *)q4k_row(r, j + 8)));
+        a[j] = _mm512_mask_broadcast_i32x4(a[j], 0xf000, _mm_loadu_si128((const void *)q4k_row(r, j + 12)));
     }
     __m512i l0 = _mm512_unpacklo_epi32(a[0], a[1]), h0 = _mm512_unpackhi_epi32(a[0], a[1]);
     __m512i l1 = _mm512_unpacklo_epi32(a[2], a[3]), h1 = _mm512_unpackhi_epi32(a[2], a[3]);
@@ -50,14 +65,14 @@ BF_AVX512_INLINE __m512i q4k_byte16(__m512i v, int k) {
     return _mm512_shuffle_epi8(v, _mm512_set4_epi32((none | 12) + k, (none | 8) + k, (none | 4) + k, none + k));
 }
 
-/* v[d], d = 0..7: bytes 4 d .. 4 d + 3 of the 32 at p, p + s, ..., p + 15 s. */
-BF_AVX512_INLINE void q4k_transpose16(const char *p, int64_t s, __m512i v[8]) {
+/* v[d], d = 0..7: bytes 4 d .. 4 d + 3 of the 32 at offset `at` of each row. */
+BF_AVX512_INLINE void q4k_transpose16(const q4k_rows16 *rows, int at, __m512i v[8]) {
     __m512i z[8], t[8];
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) { /* rows 0-3 beside 4-7, 8-11 beside 12-15: the last stage puts them in order */
-        const char *r = p + (j < 4 ? j : j + 4) * s;
-        z[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const void *)r)),
-                                  _mm256_loadu_si256((const void *)(r + 4 * s)), 1);
+        int r = j < 4 ? j : j + 4;
+        z[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const void *)(q4k_row(rows, r) + at))),
+                                  _mm256_loadu_si256((const void *)(q4k_row(rows, r + 4) + at)), 1);
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 8; j += 2) {
@@ -80,17 +95,17 @@ BF_AVX512_INLINE void q4k_transpose16(const char *p, int64_t s, __m512i v[8]) {
 
 /* A quarter (g = 0..3) of what a super-block of sixteen rows asks for: these rows' next bytes into L1, `near`; the next unit's
  * into L2, `ahead`, 2,304 bytes a super-block. */
-BF_AVX512_INLINE void q4k_prefetch16(const char *near, int64_t s, const char *ahead, int g) {
+BF_AVX512_INLINE void q4k_prefetch16(const q4k_rows16 *near, const char *ahead, int g) {
 #pragma GCC unroll 9
     for (int i = 0; i < 9; i++) _mm_prefetch(ahead + g * 576 + i * 64, _MM_HINT_T1);
 #pragma GCC unroll 12
-    for (int i = 0; i < 12; i++) _mm_prefetch(near + (g * 4 + (i & 3)) * s + (i >> 2) * 64, _MM_HINT_T0);
+    for (int i = 0; i < 12; i++) _mm_prefetch(q4k_row(near, g * 4 + (i & 3)) + (i >> 2) * 64, _MM_HINT_T0);
 }
 
 /* Where the L1 prefetch of super-block b is: two super-blocks on in the row, and from a row's end at the start of the
  * sixteen rows below. */
-BF_AVX512_INLINE const char *q4k_near16(const char *p, int64_t s, int64_t b, int64_t blocks) {
-    return (b + 2 < blocks ? p : p + 15 * s) + 2 * BF_Q4_K_BYTES;
+BF_AVX512_INLINE q4k_rows16 q4k_near16(q4k_rows16 r, int64_t b, int64_t blocks) {
+    return q4k_rows_on(r, 2 * BF_Q4_K_BYTES + (b + 2 < blocks ? 0 : 15 * r.s));
 }
 #endif
 #endif
