@@ -8,29 +8,52 @@
 #include "blas.h"
 #include "q4_k.h"
 
-enum { PANEL = 32 /* rows dequantised at a time: 2 x 3.7 MB at k = 14336 */ };
+enum { PANEL = 32, WIDE_PANEL = 128 /* rows dequantised at a time: 3 x 3.7 MB at k = 14336; more for many columns */ };
 
-int bf_ref_q4k_matvec(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n, double *y,
-                      double *magnitude, unsigned char *bad_row, bf_error *err) {
-    if (bf_blas_open(err)) return -1;
-    double *wide = malloc(sizeof *wide * (size_t)(2 * PANEL + n) * (size_t)k);
-    if (!wide) return bf_fail(err, "q4k_matvec: no memory for the reference");
-    double *sizes = wide + PANEL * k, *abs_x = sizes + PANEL * k;
+/* Rows [r, r + rows) into wide, sizes and, where wanted, plain ([rows][k] each). */
+static void decode_panel(const unsigned char *w, int64_t k, int64_t r, int64_t rows, double *wide, double *sizes,
+                         double *plain, const bf_ref_q4k_sums *s) {
     int64_t row_bytes = k / BF_REF_Q4_K_WEIGHTS * BF_REF_Q4_K_BYTES;
-    for (int64_t i = 0; i < n * k; i++) abs_x[i] = fabs(x[i]);
-    for (int64_t r = 0; r < m; r += PANEL) {
-        int64_t rows = m - r < PANEL ? m - r : PANEL;
-        for (int64_t i = 0; i < rows; i++) {
-            bad_row[r + i] = !bf_ref_q4_k_row(w + (r + i) * row_bytes, k, wide + i * k, sizes + i * k);
-            if (!bad_row[r + i]) continue;
-            memset(wide + i * k, 0, sizeof *wide * (size_t)k);
+    for (int64_t i = 0; i < rows; i++) {
+        double *row = wide + i * k, sum = 0, top = 0;
+        s->bad_row[r + i] = !bf_ref_q4_k_row(w + (r + i) * row_bytes, k, row, sizes + i * k);
+        if (s->bad_row[r + i]) {
+            memset(row, 0, sizeof *row * (size_t)k);
             memset(sizes + i * k, 0, sizeof *sizes * (size_t)k);
         }
-        bf_blas_product(n, rows, k, x, wide, y + r, m);
-        bf_blas_product(n, rows, k, abs_x, sizes, magnitude + r, m);
+        for (int64_t at = 0; (s->plain || s->row_sum) && at < k; at++) {
+            double a = fabs(row[at]);
+            sum += a, top = fmax(top, a);
+            if (s->plain) plain[i * k + at] = a;
+        }
+        if (s->row_sum) s->row_sum[r + i] = sum;
+        if (s->row_top) s->row_top[r + i] = top;
+    }
+}
+
+int bf_ref_q4k_product(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n,
+                       const bf_ref_q4k_sums *s, bf_error *err) {
+    if (bf_blas_open(err)) return -1;
+    int64_t panel = n > 8 ? WIDE_PANEL : PANEL;
+    double *wide = malloc(sizeof *wide * (size_t)(3 * panel + n) * (size_t)k);
+    if (!wide) return bf_fail(err, "q4k: no memory for the reference of the product");
+    double *sizes = wide + panel * k, *plain = sizes + panel * k, *abs_x = plain + panel * k;
+    for (int64_t i = 0; i < n * k; i++) abs_x[i] = fabs(x[i]);
+    for (int64_t r = 0; r < m; r += panel) {
+        int64_t rows = m - r < panel ? m - r : panel;
+        decode_panel(w, k, r, rows, wide, sizes, plain, s);
+        bf_blas_product(n, rows, k, x, wide, s->y + r, m);
+        bf_blas_product(n, rows, k, abs_x, sizes, s->magnitude + r, m);
+        if (s->plain) bf_blas_product(n, rows, k, abs_x, plain, s->plain + r, m);
     }
     free(wide);
     return 0;
+}
+
+int bf_ref_q4k_matvec(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n, double *y,
+                      double *magnitude, unsigned char *bad_row, bf_error *err) {
+    bf_ref_q4k_sums s = {.y = y, .magnitude = magnitude, .bad_row = bad_row};
+    return bf_ref_q4k_product(w, m, k, x, n, &s, err);
 }
 
 void bf_ref_q4k_matvec_int8(const unsigned char *w, int64_t m, int64_t k, const int8_t *q, const float *d, int64_t n,

@@ -1,13 +1,16 @@
 /* q4k_matmul: y[c][r] = sum over k of W[r][k] * x[c][k], any number n of columns (prefill).
  *
  * Contract, tensors, quantiser and non-finite policy are those of q4k_matvec.h, with n unlimited; slots and dims have the same
- * numbers, so that the two ops share reference and judge. Paths:
+ * numbers, so that the two ops share reference and judge (harness/ops/q4k_product.c). Paths:
  *   "fp32"   products and sums in fp32
  *   "int8"   activations quantised in blocks of 32, integer dots, chain over blocks in fp32
- *   "f16"    matrix instructions: weights (and x, where it is not F16) rounded to fp16, fp32 accumulate
+ *   "f16"    for matrix instructions: weights, made whole in fp32, and x where it is not F16, rounded to fp16 (to nearest
+ *            even, subnormals kept); products exact, fp32 accumulate
  *   "bf16"   the same with bf16
- * The last two round W once, which their bound says; |w| beyond 65,504 is out of the f16 path's contract (the
- * kernel's accepts() cannot know: the result is then an infinity or NaN, and the case must expect it). */
+ * The bound of the last two holds those roundings and nothing else: truncating is an error. A row with a |w|, or a
+ * column with an |x|, beyond the type's largest value (65,504; 3.39e38) leaves their contract: those outputs may be
+ * anything (rounded to infinity, it gives infinities or NaN; a saturating kernel gives finite numbers). All others
+ * obey. A kernel's accepts() cannot know the values. */
 #ifndef BF_OP_Q4K_MATMUL_H
 #define BF_OP_Q4K_MATMUL_H
 
@@ -23,5 +26,7 @@ enum {
     Q4K_MATMUL_XS = Q4K_MATVEC_XS,
     Q4K_MATMUL_TENSORS = Q4K_MATVEC_TENSORS
 };
+/* "Unlimited" for a case line: a longer prompt is processed in pieces everywhere. */
+enum { Q4K_MATMUL_MAX_N = 1 << 20 };
 
 #endif

@@ -1,4 +1,5 @@
-/* q4k_matvec: y = W x for 1..8 columns (contract: kernels/common/q4k_matvec.h). How the bounds come about:
+/* q4k_matvec: y = W x for 1..8 columns, and q4k_matmul: the same for any number of columns, with two paths more
+ * (contracts: kernels/common/q4k_matvec.h, q4k_matmul.h). One judge serves both. How the bounds come about:
  *
  * Notation: u = 2^-24, gamma(n) = n u / (1 - n u); a product of n factors (1 + delta) with |delta| <= u is 1 + theta
  * with |theta| <= gamma(n) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
@@ -55,12 +56,32 @@
  *
  * 5. The probabilistic bound has gamma_prob (ops.h) in place of gamma. Witness cases on random data are judged by it,
  * because worst-case bounds on Gaussian data are wide enough to hide a dropped block. It presumes rounding errors
- * without a preferred sign, so constant and swamping data are always judged by the worst case. */
+ * without a preferred sign, so constant and swamping data are always judged by the worst case.
+ *
+ * 6. Paths f16 and bf16 (q4k_matmul): the matrix instructions take 16-bit operands, so both factors are rounded to the
+ * path's type, of unit roundoff U (2^-11, 2^-8), on their way in:
+ *
+ *     w16 = w (1 + d1)(1 + d2) + e_w,   |d1| <= u (the fp32 weight of section 1), |d2| <= U, |e_w| <= e
+ *     x16 = x (1 + d3) + e_x,           |d3| <= U', |e_x| <= e'
+ *
+ * e is half the smallest subnormal of the type (2^-25, 2^-134). U' = e' = 0 where x is of the path's type; U' = 0 for
+ * bf16 x in fp16, whose 8 bits fit (e' stays: the range is smaller). A product of two 16-bit numbers is exact in fp32
+ * (22 or 16 significand bits; a bf16 product that underflows is counted in eta), so a term carries d1, d2, d3 and the
+ * additions: with g = gamma(chain + 1),
+ *
+ *     |y - y_ref| <= ((1 + g)(1 + U)(1 + U') - 1) M_w + (1 + g)(1 + U)(1 + U') (e sum|x| + e' sum|w| + K e e')
+ *
+ * M_w = sum of |w| |x|, not M: the weight is whole before it is rounded, so a factored form has no place here. The
+ * additions are taken to be those of IEEE fp32, and subnormal operands to be kept; whether the matrix units do both only
+ * hardware can tell. M_w with U instead of a recomputed w16 leaves the kernel free to round w from its exact value or
+ * from fp32. Integer fills are not exact here: the rounding term stays.
+ *
+ * A row with |w|, or a column with |x|, beyond the type's largest value may give anything. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../kernels/common/q4k_matvec.h"
+#include "../../kernels/common/q4k_matmul.h"
 #include "../../reference/number.h"
 #include "../../reference/q4k_matvec.h"
 #include "../compare.h"
@@ -70,33 +91,62 @@
 
 enum { SCALE /* param: a power of two that x is multiplied by */, BLOCK = Q4K_MATVEC_QBLOCK, OWN_ROUNDINGS = 3 };
 
-static const bf_field fields[] = {
-    {"w", BF_FIELD_TYPE, Q4K_MATVEC_W, "q4_k", 0, 0, 0, 1u << BF_Q4_K, NULL, "type of the weights"},
-    {"m", BF_FIELD_DIM, Q4K_MATVEC_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows of W"},
-    {"k", BF_FIELD_DIM, Q4K_MATVEC_K, NULL, 256, INT64_C(1) << 20, 256, 0, NULL, "columns of W, length of the sums"},
-    {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, Q4K_MATVEC_MAX_N, 1, 0, NULL, "columns of x"},
-    {"x", BF_FIELD_TYPE, Q4K_MATVEC_X, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,
-     "type of x"},
-    {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},
-    {0}};
-static const char *const paths[] = {"fp32", "int8", NULL};
+/* The two ops differ in the most columns only. */
+#define PRODUCT_FIELDS(most_columns)                                                                                  \
+    {                                                                                                                 \
+        {"w", BF_FIELD_TYPE, Q4K_MATVEC_W, "q4_k", 0, 0, 0, 1u << BF_Q4_K, NULL, "type of the weights"},              \
+        {"m", BF_FIELD_DIM, Q4K_MATVEC_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows of W"},                        \
+        {"k", BF_FIELD_DIM, Q4K_MATVEC_K, NULL, 256, INT64_C(1) << 20, 256, 0, NULL,                                  \
+         "columns of W, length of the sums"},                                                                         \
+        {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, most_columns, 1, 0, NULL, "columns of x"},                          \
+        {"x", BF_FIELD_TYPE, Q4K_MATVEC_X, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,         \
+         "type of x"},                                                                                                \
+        {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},              \
+        {0}                                                                                                           \
+    }
+static const bf_field matvec_fields[] = PRODUCT_FIELDS(Q4K_MATVEC_MAX_N);
+static const bf_field matmul_fields[] = PRODUCT_FIELDS(Q4K_MATMUL_MAX_N);
+static const char *const matvec_paths[] = {"fp32", "int8", NULL};
+static const char *const matmul_paths[] = {"fp32", "int8", "f16", "bf16", NULL};
 
-typedef struct matvec_expected {
+typedef enum arithmetic { FP32, INT8, NARROW } arithmetic;
+
+typedef struct product_expected {
     bf_expected base;
     double *x;             /* [n][k], non-finite columns zeroed */
     double *y, *magnitude; /* [n][m], fp32 path */
     double *inner;         /* [n]: the largest 15 sum|x| of a sub-block */
     int64_t *nonzero;      /* [n]: values of x that are not zero */
     unsigned char *bad_row, *bad_column;
-} matvec_expected;
+    double *plain;             /* [n][m]: M_w. This and the rest: q4k_matmul only, NULL otherwise */
+    double *row_sum, *row_top; /* [m]: sum and largest of |w| */
+    double *x_sum, *x_top;     /* [n]: of |x| */
+} product_expected;
+
+/* What section 6 needs to know of a path and a type of x. */
+typedef struct narrow {
+    double unit, x_unit, tiny, x_tiny, top; /* U, U', e, e', largest value */
+} narrow;
 
 /* One output column's judgement. */
 typedef struct sums {
-    const double *y, *magnitude; /* [m] */
+    const double *y, *magnitude, *plain; /* [m] */
     double chain, inner;
+    const narrow *narrow; /* NULL: paths fp32 and int8 */
 } sums;
 
-static int is_int8(const bf_kernel *k) { return k->path && !strcmp(k->path, "int8"); }
+static arithmetic arithmetic_of(const bf_kernel *k) {
+    if (k->path && !strcmp(k->path, "int8")) return INT8;
+    return k->path && strstr(k->path, "f16") ? NARROW : FP32;
+}
+
+static narrow narrow_of(const bf_kernel *k, bf_dtype x) {
+    bf_dtype type = strcmp(k->path, "f16") ? BF_BF16 : BF_F16;
+    bf_ref_format f = bf_ref_format_of(type);
+    double unit = ldexp(1, -f.fraction - 1), tiny = ldexp(1, f.emin - f.fraction - 1);
+    int fits = bf_ref_format_of(x).fraction <= f.fraction;
+    return (narrow){unit, fits ? 0 : unit, tiny, x == type ? 0 : tiny, bf_ref_largest(type)};
+}
 
 static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     for (int i = 0; i < BF_MAX_TENSORS; i++) t[i] = (bf_tensor){0};
@@ -116,7 +166,7 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
 static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     const bf_problem *p = &c->problem;
     int pow2, power = frexp(p->param[SCALE], &pow2) == 0.5 && abs(--pow2) <= 300;
-    if (!power) return bf_fail(err, "q4k_matvec: scale=%g must be a power of two (2^-300 to 2^300)", p->param[SCALE]);
+    if (!power) return bf_fail(err, "%s: scale=%g must be a power of two (2^-300 to 2^300)", c->op->name, p->param[SCALE]);
     if (bf_op_fill_q4_k(c, &t[Q4K_MATVEC_W], err)) return -1;
     bf_fill_values((bf_fill)bf_fill_parse(c->fill), c->seed, 1, t[Q4K_MATVEC_X].type, p->dim[Q4K_MATVEC_N],
                    p->dim[Q4K_MATVEC_K], pow2, t[Q4K_MATVEC_X].data);
@@ -126,15 +176,15 @@ static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
 /* ---- reference ---- */
 
 static void release(bf_expected *base) {
-    matvec_expected *e = (matvec_expected *)base;
+    product_expected *e = (product_expected *)base;
     if (!e) return;
-    free(e->x), free(e->y), free(e->magnitude), free(e->inner), free(e->nonzero), free(e->bad_row),
-        free(e->bad_column);
+    free(e->x), free(e->y), free(e->magnitude), free(e->inner), free(e->nonzero), free(e->bad_row);
+    free(e->bad_column), free(e->plain), free(e->row_sum), free(e->row_top), free(e->x_sum), free(e->x_top);
     free(e);
 }
 
 /* x in double; per column: is it finite, how many values are not zero, the largest inner sum. */
-static void widen(const bf_tensor *x, int64_t k, int64_t n, matvec_expected *e) {
+static void widen(const bf_tensor *x, int64_t k, int64_t n, product_expected *e) {
     for (int64_t c = 0; c < n; c++) {
         double *out = e->x + c * k, block = 0;
         for (int64_t i = 0; i < k; i++) {
@@ -143,6 +193,8 @@ static void widen(const bf_tensor *x, int64_t k, int64_t n, matvec_expected *e) 
             e->nonzero[c] += out[i] != 0;
             block = (i % BLOCK ? block : 0) + 15 * fabs(out[i]);
             if (block > e->inner[c]) e->inner[c] = block;
+            if (!e->plain) continue;
+            e->x_sum[c] += fabs(out[i]), e->x_top[c] = fmax(e->x_top[c], fabs(out[i]));
         }
         if (e->bad_column[c]) memset(out, 0, sizeof *out * (size_t)k);
     }
@@ -151,24 +203,33 @@ static void widen(const bf_tensor *x, int64_t k, int64_t n, matvec_expected *e) 
 static int dump(const bf_case *, const bf_kernel *, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *, int slot,
                 double *ref, double *bound);
 
+/* All or nothing: 0, or -1 without memory. */
+static int allocate(product_expected *e, size_t m, size_t k, size_t n, int with_narrow) {
+    struct {
+        double **at;
+        size_t count;
+        int needed;
+    } arrays[] = {{&e->x, n * k, 1},     {&e->y, n * m, 1},           {&e->magnitude, n * m, 1},
+                  {&e->inner, n, 1},     {&e->plain, n * m, with_narrow}, {&e->row_sum, m, with_narrow},
+                  {&e->row_top, m, with_narrow}, {&e->x_sum, n, with_narrow}, {&e->x_top, n, with_narrow}};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        if (arrays[i].needed && !(*arrays[i].at = calloc(arrays[i].count, sizeof(double)))) return -1;
+    e->nonzero = calloc(n, sizeof *e->nonzero), e->bad_row = calloc(m, 1), e->bad_column = calloc(n, 1);
+    return e->nonzero && e->bad_row && e->bad_column ? 0 : -1;
+}
+
 static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
-    size_t m = (size_t)c->problem.dim[Q4K_MATVEC_M], k = (size_t)c->problem.dim[Q4K_MATVEC_K],
-           n = (size_t)c->problem.dim[Q4K_MATVEC_N];
-    matvec_expected *e = calloc(1, sizeof *e);
-    if (e) {
-        e->base.dump = dump;
-        e->x = malloc(n * k * sizeof *e->x), e->y = malloc(n * m * sizeof *e->y);
-        e->magnitude = malloc(n * m * sizeof *e->magnitude), e->inner = calloc(n, sizeof *e->inner);
-        e->nonzero = calloc(n, sizeof *e->nonzero), e->bad_row = calloc(m, 1), e->bad_column = calloc(n, 1);
-    }
-    if (!e || !e->x || !e->y || !e->magnitude || !e->inner || !e->nonzero || !e->bad_row || !e->bad_column) {
-        bf_fail(err, "q4k_matvec: no memory for the reference");
+    int64_t m = c->problem.dim[Q4K_MATVEC_M], k = c->problem.dim[Q4K_MATVEC_K], n = c->problem.dim[Q4K_MATVEC_N];
+    product_expected *e = calloc(1, sizeof *e);
+    if (!e || allocate(e, (size_t)m, (size_t)k, (size_t)n, c->op == &bf_op_q4k_matmul)) {
+        bf_fail(err, "%s: no memory for the reference", c->op->name);
         release((bf_expected *)e);
         return NULL;
     }
-    widen(&t[Q4K_MATVEC_X], (int64_t)k, (int64_t)n, e);
-    if (bf_ref_q4k_matvec(t[Q4K_MATVEC_W].data, (int64_t)m, (int64_t)k, e->x, (int64_t)n, e->y, e->magnitude,
-                          e->bad_row, err)) {
+    e->base.dump = dump;
+    widen(&t[Q4K_MATVEC_X], k, n, e);
+    bf_ref_q4k_sums s = {e->y, e->magnitude, e->plain, e->row_sum, e->row_top, e->bad_row};
+    if (bf_ref_q4k_product(t[Q4K_MATVEC_W].data, m, k, e->x, n, &s, err)) {
         release((bf_expected *)e);
         return NULL;
     }
@@ -177,7 +238,8 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
 
 /* ---- judgement ---- */
 
-static double chain_of(const bf_case *c, const bf_kernel *k, int64_t nonzero, int int8) {
+static double chain_of(const bf_case *c, const bf_kernel *k, int64_t nonzero) {
+    int int8 = arithmetic_of(k) == INT8;
     int64_t cap = int8 ? c->problem.dim[Q4K_MATVEC_K] / BLOCK * 2 + 16 : c->problem.dim[Q4K_MATVEC_K] + 8;
     int64_t declared = k->chain ? k->chain(&c->problem) : cap;
     int64_t few = 2 * nonzero + (int8 ? 5 : 0);
@@ -193,18 +255,31 @@ static int exact(const bf_case *c, int64_t r, int64_t col, double magnitude) {
     return unit > -120 && magnitude < ldexp(1, unit + 24);
 }
 
-static bf_want want(const bf_case *c, const matvec_expected *e, const sums *s, int64_t r, int64_t col) {
-    int64_t k = c->problem.dim[Q4K_MATVEC_K];
-    double magnitude = s->magnitude[r];
+/* Section 6: what the roundings to 16 bits and additions with relative error g may do to output (r, col). */
+static double narrow_bound(const product_expected *e, const sums *s, double g, double k, int64_t r, int64_t col) {
+    const narrow *a = s->narrow;
+    double factor = (1 + g) * (1 + a->unit) * (1 + a->x_unit);
+    return (factor - 1) * s->plain[r] +
+           factor * (a->tiny * e->x_sum[col] + a->x_tiny * e->row_sum[r] + k * a->tiny * a->x_tiny);
+}
+
+static bf_want want(const bf_case *c, const product_expected *e, const sums *s, int64_t r, int64_t col) {
+    double k = (double)c->problem.dim[Q4K_MATVEC_K], magnitude = s->magnitude[r], top = bf_ref_largest(BF_F32);
     bf_want w = {.value = s->y[r], .allow = BF_ALLOW_FINITE};
     if (e->bad_row[r] || e->bad_column[col])
         return (bf_want){.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
-    if (exact(c, r, col, magnitude)) return w;
-    double rest = (double)k * BF_REF_U64 * magnitude + (double)k * 0x1p-149;
-    w.bound = bf_gamma(s->chain + OWN_ROUNDINGS) * magnitude + rest;
-    w.prob = bf_gamma_prob(s->chain + OWN_ROUNDINGS) * magnitude + rest;
-    double top = bf_ref_largest(BF_F32);
-    if (!(magnitude + w.bound < top) || !(s->inner < top)) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
+    if (!s->narrow && exact(c, r, col, magnitude)) return w;
+    double rest = k * BF_REF_U64 * magnitude + k * 0x1p-149;
+    if (s->narrow) {
+        w.bound = narrow_bound(e, s, bf_gamma(s->chain + 1), k, r, col) + rest;
+        w.prob = narrow_bound(e, s, bf_gamma_prob(s->chain + 1), k, r, col) + rest;
+    } else {
+        w.bound = bf_gamma(s->chain + OWN_ROUNDINGS) * magnitude + rest;
+        w.prob = bf_gamma_prob(s->chain + OWN_ROUNDINGS) * magnitude + rest;
+    }
+    int leaves = s->narrow && (e->row_top[r] > s->narrow->top || e->x_top[col] > s->narrow->top);
+    if (!(magnitude + w.bound < top) || !(s->inner < top) || leaves) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
+    if (leaves) w.bound = w.prob = INFINITY;
     if (c->witness && !c->real && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && w.prob < w.bound)
         w.bound = w.prob;
     return w;
@@ -247,38 +322,64 @@ static void judge_quantiser(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS],
     }
 }
 
-/* Reference on the kernel's own q and d: y and magnitude [n][m] in one allocation (free *y), blocks that are not zero
- * [n]. */
-static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const matvec_expected *e, double **y,
-                     int64_t blocks[Q4K_MATVEC_MAX_N]) {
+/* Products up to this size are summed block by block in the contract's own form; larger ones by dgemm on d*q, which is
+ * exact in double. */
+enum { BLOCK_FORM = 1 << 26 };
+
+/* Reference on the kernel's own q and d: y and magnitude [n][m]. */
+static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const product_expected *e, double *y,
+                     double *magnitude) {
     int64_t m = c->problem.dim[Q4K_MATVEC_M], k = c->problem.dim[Q4K_MATVEC_K], n = c->problem.dim[Q4K_MATVEC_N];
     const int8_t *q = t[Q4K_MATVEC_XQ].data;
-    *y = malloc(sizeof **y * 2 * (size_t)(n * m));
-    if (!*y) return -1;
-    bf_ref_q4k_matvec_int8(t[Q4K_MATVEC_W].data, m, k, q, t[Q4K_MATVEC_XD].data, n, e->bad_column, *y, *y + n * m);
-    for (int64_t col = 0; col < n; col++) {
-        blocks[col] = 0;
-        for (int64_t b = 0; b < k / BLOCK; b++) {
-            int any = 0;
-            for (int i = 0; i < BLOCK; i++) any |= q[col * k + b * BLOCK + i];
-            blocks[col] += any != 0;
-        }
+    const float *d = t[Q4K_MATVEC_XD].data;
+    if (m * k * n <= BLOCK_FORM) {
+        bf_ref_q4k_matvec_int8(t[Q4K_MATVEC_W].data, m, k, q, d, n, e->bad_column, y, magnitude);
+        return 0;
     }
-    return 0;
+    bf_error err;
+    double *x = calloc((size_t)(n * k), sizeof *x);
+    unsigned char *bad = malloc((size_t)m);
+    bf_ref_q4k_sums s = {.y = y, .magnitude = magnitude, .bad_row = bad};
+    for (int64_t i = 0; x && i < n * k; i++)
+        if (!e->bad_column[i / k]) x[i] = (double)d[i / BLOCK] * q[i];
+    int rc = x && bad ? bf_ref_q4k_product(t[Q4K_MATVEC_W].data, m, k, x, n, &s, &err) : -1;
+    free(x), free(bad);
+    return rc;
+}
+
+/* Blocks of a column of XQ that are not all zero. */
+static int64_t blocks_in_use(const int8_t *q, int64_t k) {
+    int64_t blocks = 0;
+    for (int64_t b = 0; b < k / BLOCK; b++) {
+        int any = 0;
+        for (int i = 0; i < BLOCK; i++) any |= q[b * BLOCK + i];
+        blocks += any != 0;
+    }
+    return blocks;
 }
 
 /* Hands every (row, column) with its want to `each`. -1: no memory. */
 static int for_outputs(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS],
-                       const matvec_expected *e, void (*each)(void *, int64_t index, bf_want), void *user) {
-    int64_t m = c->problem.dim[Q4K_MATVEC_M], n = c->problem.dim[Q4K_MATVEC_N], blocks[Q4K_MATVEC_MAX_N];
+                       const product_expected *e, void (*each)(void *, int64_t index, bf_want), void *user) {
+    int64_t m = c->problem.dim[Q4K_MATVEC_M], n = c->problem.dim[Q4K_MATVEC_N], length = c->problem.dim[Q4K_MATVEC_K];
+    const double *y = e->y, *magnitude = e->magnitude;
     double *own = NULL;
-    int int8 = is_int8(k);
-    if (int8 && int8_sums(c, t, e, &own, blocks)) return -1;
+    narrow limits;
+    arithmetic how = arithmetic_of(k);
+    if (how == INT8) {
+        own = malloc(sizeof *own * 2 * (size_t)(n * m));
+        if (!own || int8_sums(c, t, e, own, own + n * m)) return free(own), -1;
+        y = own, magnitude = own + n * m;
+    }
+    if (how == NARROW) limits = narrow_of(k, t[Q4K_MATVEC_X].type);
     for (int64_t col = 0; col < n; col++) {
-        sums s = {.y = (int8 ? own : e->y) + col * m,
-                  .magnitude = (int8 ? own + n * m : e->magnitude) + col * m,
-                  .chain = chain_of(c, k, int8 ? blocks[col] : e->nonzero[col], int8),
-                  .inner = int8 ? 0 : e->inner[col]};
+        int64_t terms = how == INT8 ? blocks_in_use((int8_t *)t[Q4K_MATVEC_XQ].data + col * length, length) : e->nonzero[col];
+        sums s = {.y = y + col * m,
+                  .magnitude = magnitude + col * m,
+                  .plain = how == NARROW ? e->plain + col * m : NULL,
+                  .chain = chain_of(c, k, terms),
+                  .inner = how == FP32 ? e->inner[col] : 0,
+                  .narrow = how == NARROW ? &limits : NULL};
         for (int64_t r = 0; r < m; r++) each(user, col * m + r, want(c, e, &s, r, col));
     }
     free(own);
@@ -298,13 +399,13 @@ static void dump_one(void *user, int64_t i, bf_want w) {
 static int dump(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
                 int slot, double *ref, double *bound) {
     if (slot != Q4K_MATVEC_Y) return 1;
-    return for_outputs(c, k, t, (const matvec_expected *)e, dump_one, &(dump_arrays){ref, bound});
+    return for_outputs(c, k, t, (const product_expected *)e, dump_one, &(dump_arrays){ref, bound});
 }
 
 typedef struct judge_state {
     bf_verdict *v;
     const bf_tensor *y;
-    const matvec_expected *e;
+    const product_expected *e;
     int int8;
 } judge_state;
 
@@ -318,7 +419,7 @@ static void judge_one(void *user, int64_t i, bf_want w) {
 
 static void judge(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *e,
                   bf_verdict *v) {
-    judge_state j = {v, &t[Q4K_MATVEC_Y], (const matvec_expected *)e, is_int8(k)};
+    judge_state j = {v, &t[Q4K_MATVEC_Y], (const product_expected *)e, arithmetic_of(k) == INT8};
     bf_verdict_begin(v);
     if (j.int8) judge_quantiser(c, t, v);
     if (v->mismatched) bf_verdict_note(v, "(a) the quantiser's outputs are wrong");
@@ -345,16 +446,17 @@ static double flops(const bf_problem *p) {
     return 2.0 * (double)p->dim[Q4K_MATVEC_M] * (double)p->dim[Q4K_MATVEC_K] * (double)p->dim[Q4K_MATVEC_N];
 }
 
+#define PRODUCT_OP                                                                                                    \
+    .weights = "w", .tensors = tensors, .fill = fill, .expect = expect, .release = release, .judge = judge,           \
+    .bytes_read = bytes_read, .bytes_written = bytes_written, .flops = flops
+
 const bf_op bf_op_q4k_matvec = {.name = "q4k_matvec",
                                 .summary = "y = W x, W in Q4_K, 1 to 8 columns (decode)",
-                                .fields = fields,
-                                .paths = paths,
-                                .weights = "w",
-                                .tensors = tensors,
-                                .fill = fill,
-                                .expect = expect,
-                                .release = release,
-                                .judge = judge,
-                                .bytes_read = bytes_read,
-                                .bytes_written = bytes_written,
-                                .flops = flops};
+                                .fields = matvec_fields,
+                                .paths = matvec_paths,
+                                PRODUCT_OP};
+const bf_op bf_op_q4k_matmul = {.name = "q4k_matmul",
+                                .summary = "Y = X W^T, W in Q4_K, any number of columns (prefill)",
+                                .fields = matmul_fields,
+                                .paths = matmul_paths,
+                                PRODUCT_OP};
