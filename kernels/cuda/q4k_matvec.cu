@@ -54,6 +54,7 @@
 /* isa: q4k_matvec_fp32_n8 unit=weight per_trip=128 gate=load128 max=16.0 */
 #include "q4k_lane.h"
 #include "q4k_matvec_naive.h"
+#include "q4k_quantise.h"
 #include "launch.h"
 
 constexpr int NAIVE_THREADS = 128, QUANTISE_THREADS = 128, WARPS = 4;
@@ -83,48 +84,16 @@ template <int LANES> BF_FN int walk_lane(int b, int s, int l) {
     return (b % walk<LANES>::TILE) * LANES + (32 * (s / 2) + l) / walk<LANES>::BYTES;
 }
 
-/* Four values of x, 16 or 8 bytes at once. */
-BF_FN void load_x4(const void *x, int type, int64_t i, float v[4]) {
-    if (type == BF_F32) {
-        bf_u32x4 u = bf_ld_u32x4((const uint32_t *)x + i);
-        v[0] = bf_bits_f(u.x), v[1] = bf_bits_f(u.y), v[2] = bf_bits_f(u.z), v[3] = bf_bits_f(u.w);
-        return;
-    }
-    bf_u32x2 u = bf_ld_u32x2((const uint16_t *)x + i);
-    uint32_t h[4] = {u.x & 0xffffu, u.x >> 16, u.y & 0xffffu, u.y >> 16};
-    for (int k = 0; k < 4; k++) v[k] = type == BF_F16 ? bf_f16_to_f32(h[k]) : bf_bits_f(bf_bf16_to_f32_bits(h[k]));
-}
-
 /* Quantises x: eight threads a block of 32, four values a thread. Writes the three outputs and the walk's copy. */
 template <int LANES> BF_FN void quantise_body(const matvec_args &a) {
     typedef walk<LANES> W;
     int64_t e = 4 * ((int64_t)bf_bid_x() * QUANTISE_THREADS + bf_tid_x());
     if (e >= (int64_t)a.n * a.k) return; /* whole warps: n * k is a multiple of 256 */
-    float v[4];
-    load_x4(a.x, a.x_type, e, v);
-    uint32_t amax = 0;
-    for (int i = 0; i < 4; i++) {
-        uint32_t u = bf_f_bits(v[i]) & 0x7fffffffu;
-        amax = u > amax ? u : amax; /* as integers, so that a NaN is the largest */
-    }
-    for (int mask = 1; mask < 8; mask *= 2) {
-        uint32_t other = bf_shfl_xor(amax, mask);
-        amax = other > amax ? other : amax;
-    }
-    bool bad = amax >= MATVEC_AMAX_INF, zero = bad || amax < MATVEC_AMAX_MIN;
-    float d = zero ? 0.0f : matvec_qscale(bf_bits_f(amax)), inverse = zero ? 0.0f : 127.0f / bf_bits_f(amax);
-    int sum = 0;
-    uint32_t packed = 0;
-    for (int i = 0; i < 4; i++) {
-        int q = matvec_quantise(zero ? 0.0f : v[i], d, inverse);
-        packed |= ((uint32_t)q & 0xffu) << 8 * i;
-        sum += q;
-    }
-    for (int mask = 1; mask < 8; mask *= 2) sum += (int)bf_shfl_xor((uint32_t)sum, mask);
-    if (bad) d = bf_bits_f(MATVEC_QNAN);
-
+    quantised4 v = quantise4(a, e);
+    float d = v.d;
+    int sum = v.sum;
+    uint32_t packed = v.packed;
     int c = (int)(e / a.k), k = (int)(e % a.k), b = k / 256, s = k % 256 / 32, l = k % 32, high = s & 1;
-    ((uint32_t *)a.xq)[e / 4] = packed;
     int64_t record = ((int64_t)(b / W::TILE) * a.n + c) * W::I8_CHUNKS;
     uint32_t *copy = (uint32_t *)a.scratch;
     int plane = (high * W::BYTES + l % W::BYTES) / 16;
@@ -135,17 +104,9 @@ template <int LANES> BF_FN void quantise_body(const matvec_args &a) {
         bf_u32x2 ds = {bf_f_bits(high ? d * 0.0625f : d), bf_f_bits(mine ? (float)sum * factor : 0.0f)};
         bf_st_u32x2(copy + ((record + W::Q_CHUNKS) * 32 + walk_lane<LANES>(b, s, l)) * 4 + 2 * high, ds);
     }
-    if (l == 0) {
-        a.xd[e / 32] = d;
-        a.xs[e / 32] = sum;
-    }
 }
 BF_KERNEL_FN(q4k_quantise_c4, matvec_args, QUANTISE_THREADS) { quantise_body<4>(a); }
 BF_KERNEL_FN(q4k_quantise_c8, matvec_args, QUANTISE_THREADS) { quantise_body<8>(a); }
-
-/* 1.5 * 2^23: an integer sum below 2^22 in magnitude started here is a float's bits; one subtraction brings it back. */
-enum : int32_t { INT_BASE = 0x4b400000 };
-BF_FN float int_value(int32_t sum) { return bf_bits_f((uint32_t)sum) - 12582912.0f; }
 
 /* N columns, R rows a warp. */
 template <int LANES, int N, int R> BF_FN void matvec_int8_tuned(const matvec_args &a) {
