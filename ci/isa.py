@@ -18,7 +18,6 @@ The name may hold stars (q4k_matvec_int8_n*): the line then serves all kernels t
     share=X:N      at least N percent of the hot loop's instructions begin with mnemonic X, e.g. share=FFMA:75 (sm_61: of
                    all that issue; gfx: of the VALU's)
     gate=load128   global loads in the hot loop are 128 bit, but for narrow=N (default 0) narrower ones
-    share=NAME:P   at least P percent of the hot loop's instructions (without hints) have a mnemonic that begins with NAME
     loop=none      count the whole kernel (its work is straight-line code)
     shared=BYTES   dynamic shared memory of the launch, for the occupancy
 
@@ -182,7 +181,6 @@ def summarise(arch, ins):
     counted = issued if arch == "sm_61" else sum(kinds[k] for k in VALU)
     dots = sum(1 for i in ins if DOT["sm_61" if arch == "sm_61" else "gfx"].match(i.mnemonic))
     return {"instructions": issued, "counted": counted, "mix": dict(kinds), "loads": dict(widths), "dots": dots,
-            "names": dict(Counter(i.mnemonic.split(".")[0] for i in ins)),
             "bytes": sum(bits // 8 * n for bits, n in widths.items()), "mnemonics": dict(Counter(i.mnemonic for i in ins))}
 
 
@@ -250,11 +248,6 @@ def judge(arch, name, kernel, hot, isa):
     narrow = sum(n for bits, n in hot["loads"].items() if bits < 128)
     if "load128" in gates and (narrow > int(isa.get("narrow", 0)) or not hot["loads"].get(128)):
         bad.append(f"global loads in the hot loop: {widths_text(hot)}; narrower than 128 bit allowed: {isa.get('narrow', 0)}")
-    if "share" in isa:
-        start, percent = isa["share"].split(":")
-        have = sum(n for name, n in hot["names"].items() if name.startswith(start)) / hot["instructions"] * 100
-        if have < float(percent):
-            bad.append(f"{have:.1f} % {start} in the hot loop, at least {percent} % wanted")
     if "max" in isa and hot["counted"] / per_trip > float(isa["max"]):
         bad.append(f"{hot['counted'] / per_trip:.2f} instructions a {isa['unit']}, at most {isa['max']} allowed")
     return bad

@@ -19,6 +19,7 @@ import sys
 import numpy as np
 
 import ref_conv
+import ref_q4k_matmul
 from formats import decode, encode, q4_k_parts
 from ref_attention import attention
 from ref_linear import linear
@@ -143,6 +144,9 @@ def q4k_matvec(run):
     magnitude = np.einsum("ck,rk->cr", np.abs(x), np.abs(scaled) + np.abs(minimum))
     y[np.ix_(bad_column, np.ones(m, bool))] = np.nan
     y[:, bad_row] = np.nan
+    if run.meta.get("path") in ref_q4k_matmul.UNIT:
+        yield from ref_q4k_matmul.narrow(run, compare, run.meta["path"], scaled, minimum, x, y)
+        return
     longest = 2 * (k // 32) + 16 if int8 else k + 8
     yield from compare(run, "y", y, gamma(longest + 3) * magnitude + k * U64 * magnitude + k * 2.0**-149)
     bound = run.raw("bound-y")
@@ -188,7 +192,8 @@ def stream(run):
     yield from compare(run, "y", y)
 
 
-CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "stream": stream,
+CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "q4k_matmul": q4k_matvec,
+          "stream": stream,
           "linear": lambda run: linear(run, compare),
           "conv": lambda run: compare(run, "y", *ref_conv.outputs(run)),
           "attention": lambda run: attention(run, compare)}
