@@ -48,8 +48,9 @@ static inline matvec_job matvec_job_of(const bf_problem *p) {
  * a busy neighbour delays a unit or two and not half of the matrix. */
 typedef struct matvec_units {
     matvec_job job;
-    const void *table; /* the kernel's own */
     int64_t rows, count;
+    int form;      /* q4k_table_fp32.h */
+    float unscale;
     /* Computes rows [begin, end); ahead: as many bytes as these rows have, to be prefetched on the way, never NULL. */
     void (*unit)(const struct matvec_units *, int64_t begin, int64_t end, const char *ahead);
     _Alignas(64) _Atomic int64_t next;
