@@ -4,6 +4,7 @@
 #define BF_CPU_CONVERT_NAIVE_H
 
 #include "../common/convert.h"
+#include "cache.h"
 #include "fp16.h"
 #include "pool.h"
 
@@ -16,6 +17,7 @@ typedef struct convert_job {
     int64_t n;
     bf_dtype from, to;
     int saturate;
+    int nontemporal; /* tuned kernels: the result is too large for the caches */
 } convert_job;
 
 /* The bit patterns that bound a type's classes, sign removed. */
@@ -90,11 +92,14 @@ static inline int convert_accepts(const bf_problem *p) {
     return convert_is_float(p->type[CONVERT_X]) && convert_is_float(p->type[CONVERT_Y]);
 }
 
+static inline int64_t convert_size(bf_dtype t) { return t == BF_F32 ? 4 : 2; }
+
 /* Zeroes the counts and hands the elements to `chunk`. */
 static inline void convert_run(const bf_problem *p, bf_pool *pool, void (*chunk)(void *, int64_t, int64_t, int), int64_t grain) {
     convert_job j = {.x = p->ptr[CONVERT_X], .y = p->ptr[CONVERT_Y], .n = p->dim[CONVERT_N],
                      .c = p->param[CONVERT_COUNT] != 0 ? p->ptr[CONVERT_C] : NULL,
                      .from = p->type[CONVERT_X], .to = p->type[CONVERT_Y], .saturate = p->param[CONVERT_SATURATE] != 0};
+    j.nontemporal = j.n * (convert_size(j.from) + convert_size(j.to)) > bf_cache_bytes();
     for (int k = 0; j.c && k < CONVERT_COUNTS; k++) j.c[k] = 0;
     bf_pool_run(pool, chunk, &j, j.n, grain);
 }
