@@ -1,4 +1,5 @@
-/* linear_avx2.c: linear by vectors of eight k (linear_simd.h). */
+/* linear_avx2.c: linear by vectors of eight k (linear_simd.h: idea, bounds, figures).
+ * Only this: blackframe check --backend cpu --kernel 'linear_*_avx2' linear */
 #include <string.h>
 
 #include "linear.h"
@@ -9,11 +10,11 @@ typedef __m256 V;
 enum { LANES = 8, LANES_STEPS = 3, TILE_R = 4, TILE_C = 2 };
 #define SIMD BF_AVX2_INLINE
 #define SIMD_CHUNK BF_AVX2 static
-/* Rows, columns, vectors of k: to 12 sums in registers. One column streams one row after the other. */
-#define VEC_SHAPE_1 1, 1, 4
-#define VEC_SHAPE_2 2, 2, 2
+/* Rows, columns, vectors of k: to 12 sums in registers. */
+#define VEC_SHAPE_1 4, 1, 2
+#define VEC_SHAPE_2 4, 2, 1
 #define VEC_SHAPE_3 4, 3, 1
-#define VEC_SHAPE_4 3, 4, 1
+#define VEC_SHAPE_4 2, 4, 1
 #define VEC_SHAPE_5 2, 5, 1
 #define VEC_SHAPE_6 2, 6, 1
 #define VEC_SHAPE_7 1, 7, 1

@@ -1,4 +1,5 @@
-/* linear_avx512.c: linear by vectors of sixteen k (linear_simd.h). */
+/* linear_avx512.c: linear by vectors of sixteen k (linear_simd.h: idea, bounds, figures).
+ * Only this: blackframe check --backend cpu --kernel 'linear_*_avx512' linear */
 #include <string.h>
 
 #include "linear.h"
@@ -9,10 +10,10 @@ typedef __m512 V;
 enum { LANES = 16, LANES_STEPS = 4, TILE_R = 4, TILE_C = 6 };
 #define SIMD BF_AVX512_INLINE
 #define SIMD_CHUNK BF_AVX512 static
-/* Rows, columns, vectors of k: to 24 sums in registers. One column streams one row after the other. */
-#define VEC_SHAPE_1 1, 1, 4
-#define VEC_SHAPE_2 2, 2, 4
-#define VEC_SHAPE_3 4, 3, 2
+/* Rows, columns, vectors of k: to 24 sums in registers. */
+#define VEC_SHAPE_1 4, 1, 2
+#define VEC_SHAPE_2 4, 2, 1
+#define VEC_SHAPE_3 4, 3, 1
 #define VEC_SHAPE_4 4, 4, 1
 #define VEC_SHAPE_5 4, 5, 1
 #define VEC_SHAPE_6 4, 6, 1
