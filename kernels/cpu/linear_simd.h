@@ -1,4 +1,5 @@
-/* linear_simd.h: linear by vectors of K: lanes hold neighbouring k of one row, so that W streams as it lies and nothing is transposed or packed.
+/* linear_simd.h: linear by vectors of k: lanes hold neighbouring k of one row, so that W streams as it lies and nothing is
+ * transposed.
  *
  * linear_vec (to eight columns): up to four rows side by side, so that a vector of x, which is fp32 and longer than the first-level cache
  * from k = 8192 on, is read once for them. Each row is a stream prefetched into L2 2 KiB ahead; at its end the prefetch goes
@@ -6,14 +7,16 @@
  * linear_tile (from nine): 64 rows of W are widened once into the second-level cache and used for all columns; 4 rows x 6 columns (AVX2: 2)
  * of sums in registers, ten loads for 24 multiply-adds. Bound: FMA.
  *
- * AMD EPYC (Zen 4), one thread, by its CPU time on a shared host with other work on it, medians of 15 (tile: 5); W bf16, x fp32.
- * Share of a read of the same weights (4096 x 14336 and 14336 x 4096), turn by turn:
- *     columns        1       2       4        8
- *     avx512       0.88    0.89    0.88     0.33 (62 to 73 GFLOP/s: FMA-bound)
- *     avx2         0.91    1.0     0.64
- * Without the step to the next row in the prefetch 0.78 with one column and k = 4096; 4 KiB ahead 0.82, 1 KiB 0.84.
- * tile, GFLOP/s and share of OpenBLAS 0.3.21's sgemm (SkylakeX, W given to it as fp32), avx512: n=9 42.5, 2.2; n=32 77, 1.6; n=512
- * 101, 1.02; 2048 x 14336, n=512 94, 0.96; 1024 x 712, n=938 97, 0.97. avx2, n=512: 74, 0.74.
+ * AMD EPYC (Zen 4), one thread, by its CPU time on a shared host with other work on it; W bf16, x fp32; ranges of two runs, each
+ * the median of 15 (tile: 5). Share of a read of the same weights (4096 x 14336 and 14336 x 4096), turn by turn:
+ *     columns        1               2               4              8
+ *     avx512    0.88 to 0.96    0.88 to 0.92    0.87 to 0.88   0.30 to 0.45 (63 to 76 GFLOP/s: FMA-bound)
+ *     avx2      0.90 to 1.01    1.08 to 1.10    0.63 to 0.64   0.24         (44 GFLOP/s)
+ * avx512 with one column, k = 4096: without the step to the next row in the prefetch 0.78; 4 KiB ahead 0.82, 1 KiB 0.83.
+ * tile, GFLOP/s and share of OpenBLAS 0.3.21's sgemm (core SkylakeX, one thread, W given to it as fp32):
+ *               4096 x 4096, n=9   n=32        n=512          2048 x 14336, n=512   1024 x 712, n=938
+ *     avx512     42, 2.2           76, 1.6    93 to 101, 0.96 to 1.02   93, 0.96      90 to 97, 0.91 to 0.97
+ *     avx2       39, 2.0           62, 1.3    68 to 74, 0.68 to 0.74    69, 0.70      68 to 72, 0.68 to 0.71
  *
  * Included by linear_avx512.c and linear_avx2.c, which define
  *     V, LANES                vector of fp32 and its length
