@@ -23,6 +23,7 @@ import ref_q4k_matmul
 from formats import decode, encode, q4_k_parts
 from ref_attention import attention
 from ref_linear import linear
+from ref_norm import norm
 
 U32, U64 = 2.0**-24, 2.0**-53
 TOP = float(np.finfo(np.float32).max)
@@ -196,7 +197,8 @@ CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matv
           "stream": stream,
           "linear": lambda run: linear(run, compare),
           "conv": lambda run: compare(run, "y", *ref_conv.outputs(run)),
-          "attention": lambda run: attention(run, compare)}
+          "attention": lambda run: attention(run, compare),
+          "norm": lambda run: norm(run, compare)}
 
 
 def main():

@@ -4,7 +4,7 @@
 
 #include "../op.h"
 
-extern const bf_op bf_op_attention, bf_op_convert, bf_op_linear, bf_op_q4k_dequant, bf_op_q4k_matmul, bf_op_q4k_matvec, bf_op_stream, bf_op_conv;
+extern const bf_op bf_op_attention, bf_op_convert, bf_op_linear, bf_op_q4k_dequant, bf_op_q4k_matmul, bf_op_q4k_matvec, bf_op_stream, bf_op_conv, bf_op_norm;
 
 /* Fills one tensor descriptor, rank 1 when rows is 0; -1 with err when the sizes overflow 2^62 bytes. */
 int bf_op_tensor(bf_tensor *, const char *name, bf_tensor_role, bf_dtype, int64_t rows, int64_t columns, bf_error *);

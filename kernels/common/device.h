@@ -72,6 +72,9 @@ struct alignas(32) bf_i32x8 { int32_t v[8]; };
  * float    bf_exp2(float)                       2^x, to 2 ulp (ex2.approx, v_exp_f32), exact at 0, results below 2^-126: 0
  * float    bf_rcp(float)                        1/x, to 1 ulp (rcp.approx, v_rcp_f32); x and 1/x normal, 0 or infinite
  * More functions, made of these: device_math.h.
+ * float    bf_rsqrt(float)                      1/sqrt of a normal number to 2^-21.4 of itself; +0 gives inf. cuda:
+ *                                               rsqrt.approx, 2^-22.4 absolute for operands from 1 to 4 (PTX ISA 6.3; later
+ *                                               editions: 2^-22.9 relative); hip: v_rsq_f32, 1 ulp (RDNA 3.5 ISA)
  *
  * On AMD GPUs only (gfx11), by all 32 lanes of a wave together: D = A B + C of 16 x 16 tiles, k 16 long.
  * bf_f32x8 bf_wmma_f16(bf_u32x8 a, bf_u32x8 b, bf_f32x8 c)     bf_wmma_bf16 alike

@@ -159,6 +159,11 @@ BF_FN float bf_min(float a, float b) {
     asm("min.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
     return r;
 }
+BF_FN float bf_rsqrt(float f) {
+    float r;
+    asm("rsqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(f));
+    return r;
+}
 
 /* PTX ISA: ex2.approx has a relative error of at most 2^-22, 2 ulp; rcp.approx of 1 ulp. */
 BF_FN float bf_exp2(float f) {

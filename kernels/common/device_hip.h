@@ -110,6 +110,7 @@ BF_FN uint32_t bf_f32_to_f16(float f) { return __builtin_bit_cast(uint16_t, (_Fl
 BF_FN float bf_rint(float f) { return __builtin_rintf(f); }
 BF_FN float bf_max(float a, float b) { return __builtin_fmaxf(a, b); }
 BF_FN float bf_min(float a, float b) { return __builtin_fminf(a, b); }
+BF_FN float bf_rsqrt(float f) { return __builtin_amdgcn_rsqf(f); }
 
 /* v_exp_f32 and v_rcp_f32: 1 ulp, no subnormals (RDNA 3.5 ISA). */
 BF_FN float bf_exp2(float f) { return __builtin_amdgcn_exp2f(f); }

@@ -1,17 +1,26 @@
 /* norm: RMS, layer and group norm over rows of x, with optional residual, weight and bias.
  *
- *   s = x + r                         fp32, s is a second output when a residual is given (a sum beyond FLT_MAX is
- *                                     an infinity there, and that row of y is then NaN or 0: see below)
+ *   s = x + r                         rounded to fp32; a second output when there is a residual. Without: s = x
  *   rms:    y = s / sqrt(mean(s^2) + eps) * g
  *   layer:  y = (s - mean(s)) / sqrt(var(s) + eps) * g + b,  var the mean of the squared deviations
- *   group:  layer over each group of k / groups channels, each channel `inner` values wide; g and b by channel
- *   g = w, or 1 + w (plus_one), or 1 without weight.
+ *   group:  layer norm over each group of k / groups channels, each channel `inner` values wide; g and b by channel.
+ *           In memory a group is one row of k / groups * inner values, and so it is below
+ *   g = w, or 1 + w (plus_one), or 1 without weight. Every operand is widened exactly; all arithmetic is fp32 or wider;
+ *   y is rounded to its type once. (s - mean) / sqrt(...) is formed before g multiplies it: their product may be
+ *   representable where g / sqrt(...) is not. eps is rounded to 24 significant bits, of any exponent.
  *
- * Sound at any magnitude: |x| up to FLT_MAX neither overflows the sum of squares nor loses it (rows are scaled by a power of two),
- * so that y(2^p x, eps 4^p) = y(x, eps) bit for bit while nothing leaves the range; layer norm subtracts the mean before it
- * squares (two passes over registers or Welford), never E[x^2] - E[x]^2.
- * A zero row: y = 0 * g (+ b) when eps > 0; with eps = 0, RMS gives NaN (0/0), layer norm too. Rows with a NaN: that row is
- * NaN; with an infinity: every element of that row is NaN or 0 (rms: finite / inf = 0, inf / inf = NaN). Other rows are untouched. */
+ * Any magnitude: |s| to FLT_MAX neither overflows the sum of squares nor loses it (rows are scaled by a power of two, or the
+ * sums are wider than fp32), so that y(2^p x, eps 4^p) = y(x, eps) bit for bit while nothing leaves the normal range.
+ *
+ * Layer norm subtracts before it squares, and subtracts well: with c the fp32 mean, the deviations d = s - c lose almost
+ * nothing, and their own mean is subtracted once more before they are squared (or the mean carries more than 24 bits). So
+ * the error is relative to the deviation and not to the mean: mean 1e6 with deviation 1 is as good as mean 0.
+ *
+ * Policies. A row with a NaN or an infinity in s (an overflow of x + r too: inf is right in s) is NaN from end to end in y,
+ * whatever the kind: a finite / inf = 0 would hide the overflow. Other rows are untouched. A non-finite weight or bias makes
+ * its column non-finite. A row of zeros: y = b with eps > 0, NaN with eps = 0. A row of equal values in layer norm: y near b
+ * with eps > 0; with eps = 0 NaN, or a value of magnitude sqrt(length) |g| at most (the mean's last rounding divided by itself). y
+ * beyond its type's largest value is an infinity, as rounding makes it. */
 #ifndef BF_OP_NORM_H
 #define BF_OP_NORM_H
 
@@ -21,7 +30,7 @@ enum { /* dim */
     NORM_GROUPS, /* group norm only, divides k; else 1 */
     NORM_INNER   /* group norm only: values a channel; else 1 */
 };
-enum { NORM_KIND, NORM_EPS, NORM_PLUS_ONE /* param */ };
+enum { NORM_KIND, NORM_EPS, NORM_PLUS_ONE /* param; eps: 0 to 2^299 */ };
 enum { NORM_RMS, NORM_LAYER, NORM_GROUP /* values of NORM_KIND */ };
 enum {         /* tensors, row-major */
     NORM_X, /* in  F32, F16 or BF16 [m][k] (group: [m][k][inner]) */

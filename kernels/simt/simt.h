@@ -217,12 +217,14 @@ BF_FN uint32_t bf_f32_to_f16(float f) { return bf_simt_f32_to_f16_cuda(bf_f_bits
 BF_FN float bf_exp2(float f) { return bf_simt_exp2(f, 1); }
 BF_FN float bf_max(float a, float b) { return bf_simt_max(a, b, 0x7fffffffu); }
 BF_FN float bf_min(float a, float b) { return bf_simt_min(a, b, 0x7fffffffu); }
+BF_FN float bf_rsqrt(float f) { return bf_simt_rsqrt(f, 0x1.8p-22); } /* 2^-21.4 is 1.516 times 2^-22 */
 #else
 BF_FN float bf_f16_to_f32(uint32_t h) { return bf_bits_f(bf_simt_f16_to_f32_hip(h)); }
 BF_FN uint32_t bf_f32_to_f16(float f) { return bf_simt_f32_to_f16_hip(bf_f_bits(f)); }
 BF_FN float bf_exp2(float f) { return bf_simt_exp2(f, 0); }
 BF_FN float bf_max(float a, float b) { return bf_simt_max(a, b, bf_f_bits(a) | 0x00400000u); }
 BF_FN float bf_min(float a, float b) { return bf_simt_min(a, b, bf_f_bits(a) | 0x00400000u); }
+BF_FN float bf_rsqrt(float f) { return bf_simt_rsqrt(f, 0x1p-23); } /* one ulp is 2^-23 of the least in a binade */
 #endif
 
 #endif

@@ -123,4 +123,13 @@ BF_SIMT_MATH float bf_simt_min(float a, float b, uint32_t both_nan) {
     return bf_simt_bits_f(bf_simt_f_bits(a) | bf_simt_f_bits(b));
 }
 
+/* 1/sqrt as inexact as an approximate instruction may be: off by nearly `error` of itself, to a side that the operand's significand and
+ * the parity of its exponent choose, so that four times the operand gives half the result, as in hardware. */
+BF_SIMT_MATH float bf_simt_rsqrt(float v, double error) {
+    uint32_t u = bf_simt_f_bits(v), side = ((u & 0xffffffu) * 0x9e3779b9u) >> 31;
+    if (!(v > 0) || u >= 0x7f800000u) return v == 0 ? bf_simt_bits_f((u & 0x80000000u) | 0x7f800000u) : v > 0 ? 0.0f : bf_simt_bits_f(0x7fffffffu);
+    double r = 1 / __builtin_sqrt((double)v), off = error - 0x1p-24; /* the rounding to fp32 takes the rest */
+    return (float)(r * (side ? 1 + off : 1 - off));
+}
+
 #endif
