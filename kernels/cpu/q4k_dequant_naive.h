@@ -5,6 +5,7 @@
 
 #include "../common/q4_k.h"
 #include "../common/q4k_dequant.h"
+#include "cache.h"
 #include "fp16.h"
 #include "pool.h"
 
@@ -14,6 +15,7 @@ typedef struct dequant_job {
     const bf_q4_k *w;
     void *y;
     bf_dtype to;
+    int nontemporal; /* tuned kernels: the result is too large for the caches */
 } dequant_job;
 
 /* The fp32 result in a 16-bit type; truncating is the defect "trunc-bf16". */
@@ -49,8 +51,10 @@ static inline int dequant_accepts(const bf_problem *p) {
 }
 
 static inline void dequant_run(const bf_problem *p, bf_pool *pool, void (*chunk)(void *, int64_t, int64_t, int), int64_t grain) {
-    dequant_job j = {p->ptr[Q4K_DEQUANT_W], p->ptr[Q4K_DEQUANT_Y], p->type[Q4K_DEQUANT_Y]};
-    bf_pool_run(pool, chunk, &j, p->dim[Q4K_DEQUANT_M] * p->dim[Q4K_DEQUANT_K] / BF_Q4_K_WEIGHTS, grain);
+    int64_t n = p->dim[Q4K_DEQUANT_M] * p->dim[Q4K_DEQUANT_K];
+    dequant_job j = {p->ptr[Q4K_DEQUANT_W], p->ptr[Q4K_DEQUANT_Y], p->type[Q4K_DEQUANT_Y], 0};
+    j.nontemporal = n * (j.to == BF_F32 ? 4 : 2) > bf_cache_bytes();
+    bf_pool_run(pool, chunk, &j, n / BF_Q4_K_WEIGHTS, grain);
 }
 
 #endif
