@@ -2,11 +2,57 @@
  *
  * conv_naive   a thread an output, one chain over channels and taps. The plain version; also what every other is
  *              measured against.
+ * conv_tile    64 or 16 channels x 128 outputs a block of 128 threads, 8 x 8 or 2 x 8 a thread, implicit im2col (conv_tile.h).
+ *              Transposed convolutions phase by phase, so that no product with a hole is formed; groups in the grid. Weights are laid
+ *              out anew at each call; a pipeline would do that once.
+ * conv_direct  for one or two channels of x a group (depthwise), where a tile would be seven eighths padding: three outputs a
+ *              thread, the channel's weights in shared memory.
+ *
+ * Expected bound: conv_tile FFMA issue; a slice of 512 products a thread loads 8 elements of x and 4 weights. conv_direct memory for
+ * few taps, issue beyond: a P40 that reads and writes fp16 at 346 GB/s has 68 lane-instructions an output, 7 taps.
+ *
+ * Static counts (clang 19.1, ptxas 11.8; `make isa`), no spills:
+ *     tile, 64 channels    1.27 to 1.29 SASS a product, FFMA 77 to 79 % of the slice's instructions, 143 to 146 registers, 12 warps an SM
+ *     tile, 16 channels    2.2, 72 registers, 28 warps: each gathered element serves 16 channels instead of 64
+ *     direct               9.3 (fp32), 64 registers
+ * Compiled, run under simt, not run on a GPU.
  *
  * Only this one: blackframe check --kernel 'conv_*' --backend simt-cuda */
-#include "../common/conv_device.h"
+
+/* isa: conv_tile_*_m64 unit=product per_trip=512 share=FFMA:75 max=1.34 */
+/* isa: conv_tile_*_m16 unit=product per_trip=128 max=2.5 */
+/* isa: conv_direct_f32 unit=product per_trip=3 max=10 */
+#include "../common/conv_tile.h"
 
 BF_KERNEL_FN(conv_naive, conv_args, CONV_NAIVE_THREADS) { conv_naive_body<CONV_SOUND>(a); }
+BF_KERNEL_FN(conv_pack, conv_tile_args, CONV_PACK_THREADS) { conv_pack_body(a); }
+
+/* x, weights */
+#define CONV_PAIRS(K)                                                                                   \
+    K(f32_f32, BF_F32, BF_F32) K(f32_f16, BF_F32, BF_F16) K(f32_bf16, BF_F32, BF_BF16)                  \
+    K(f16_f32, BF_F16, BF_F32) K(f16_f16, BF_F16, BF_F16) K(f16_bf16, BF_F16, BF_BF16)                  \
+    K(bf16_f32, BF_BF16, BF_F32) K(bf16_f16, BF_BF16, BF_F16) K(bf16_bf16, BF_BF16, BF_BF16)
+#define CONV_TILE(name, x_type, w_type)                                     \
+    BF_KERNEL_FN(conv_tile_##name##_m64, conv_tile_args, CONV_THREADS) {    \
+        BF_SHARED conv_xs xs;                                               \
+        BF_SHARED conv_ws<64> ws;                                           \
+        conv_tile_body<x_type, w_type, 64>(a, xs, ws);                      \
+    }                                                                       \
+    BF_KERNEL_FN(conv_tile_##name##_m16, conv_tile_args, CONV_THREADS) {    \
+        BF_SHARED conv_xs xs;                                               \
+        BF_SHARED conv_ws<16> ws;                                           \
+        conv_tile_body<x_type, w_type, 16>(a, xs, ws);                      \
+    }
+CONV_PAIRS(CONV_TILE)
+
+#define CONV_DIRECT(name, x_type)                                              \
+    BF_KERNEL_FN(conv_direct_##name, conv_tile_args, CONV_DIRECT_THREADS) {    \
+        BF_SHARED float weights[CONV_DIRECT_WEIGHTS];                          \
+        conv_direct_body<x_type>(a, weights);                                  \
+    }
+CONV_DIRECT(f32, BF_F32)
+CONV_DIRECT(f16, BF_F16)
+CONV_DIRECT(bf16, BF_BF16)
 
 #if BF_HOST
 static int naive_plan(const bf_problem *p, bf_step *s) { return conv_naive_steps(p, s, BF_STEP_FN(conv_naive)); }
@@ -16,4 +62,29 @@ static const bf_kernel naive = {
     .plan = naive_plan,
 };
 BF_REGISTER(naive);
+
+#define CONV_TILE_FN(name, x_type, w_type) {BF_STEP_FN(conv_tile_##name##_m64), BF_STEP_FN(conv_tile_##name##_m16)},
+static const bf_step_fn<conv_tile_args> tile_fn[9][2] = {CONV_PAIRS(CONV_TILE_FN)};
+static int tile_plan(const bf_problem *p, bf_step *s) {
+    const bf_step_fn<conv_tile_args> *fn = tile_fn[3 * conv_type_index(p->type[CONV_X]) + conv_type_index(p->type[CONV_WT])];
+    return conv_tile_steps(p, s, BF_STEP_FN(conv_pack), fn[0], fn[1]);
+}
+static const bf_kernel tile = {
+    .op = "conv", .name = "conv_tile", .file = "conv", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .summary = "implicit im2col, tiles of 64 or 16 channels x 128 outputs; bound by FFMA", .rank = 20,
+    .accepts = conv_tile_accepts, .scratch = conv_tile_scratch, .chain = conv_plain_chain, .plan = tile_plan,
+};
+BF_REGISTER(tile);
+
+static const bf_step_fn<conv_tile_args> direct_fn[3] = {BF_STEP_FN(conv_direct_f32), BF_STEP_FN(conv_direct_f16),
+                                                        BF_STEP_FN(conv_direct_bf16)};
+static int direct_plan(const bf_problem *p, bf_step *s) {
+    return conv_direct_steps(p, s, direct_fn[conv_type_index(p->type[CONV_X])]);
+}
+static const bf_kernel direct = {
+    .op = "conv", .name = "conv_direct", .file = "conv", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .summary = "one or two channels a group: 4 outputs a thread, weights in shared memory", .rank = 30,
+    .accepts = conv_direct_accepts, .chain = conv_plain_chain, .plan = direct_plan,
+};
+BF_REGISTER(direct);
 #endif
