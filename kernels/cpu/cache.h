@@ -3,17 +3,17 @@
 #define BF_CPU_CACHE_H
 
 #include <stdint.h>
-#include <unistd.h>
 
-/* Bytes of the largest cache that the C library knows; 8 MiB where it knows none. */
-static inline int64_t bf_cache_bytes(void) {
-    long bytes = -1;
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-    bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    if (bytes <= 0) bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#ifdef __cplusplus
+extern "C" {
 #endif
-    return bytes > 0 ? bytes : 8 << 20;
+
+/* Bytes of the largest cache that the first core can use; 8 MiB where nothing says so. */
+int64_t bf_cache_bytes(void);
+
+#ifdef __cplusplus
 }
+#endif
 
 /* Elements of `size` bytes from p on until it is aligned to `to` (a power of two), at most n. */
 static inline int64_t bf_until_aligned(const void *p, int64_t size, uintptr_t to, int64_t n) {
