@@ -81,7 +81,7 @@ BF_SIMT_MATH double bf_simt_exp2_double(float x) {
     for (int i = 10; i; i--) p = 1 + p * f / i;
     uint64_t u;
     memcpy(&u, &p, 8);
-    u += (uint64_t)((int64_t)n << 52);
+    u += (uint64_t)(int64_t)n << 52;
     memcpy(&p, &u, 8);
     return p;
 }
