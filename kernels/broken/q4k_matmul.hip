@@ -1,8 +1,7 @@
 /* Twins of q4k_matmul: the plain kernels, and the tiles of the tuned ones, with one defect each. A witness case must catch
- * every one. */
-#include "../hip/q4k_matmul_plain.h"
-
-#include "../common/q4k_tile.h"
+ * every one. The matrix tiles have no twin without barriers: simt refuses their first matrix step, because the halves of
+ * the wave then bring different operands. */
+#include "../hip/q4k_wmma.h"
 
 BF_KERNEL_FN(matmul_twin_acc_fp16, matvec_args, MATVEC_NAIVE_THREADS) { matvec_fp32_body<MATVEC_ACC_FP16>(a); }
 BF_KERNEL_FN(matmul_twin_acc_bf16, matvec_args, MATVEC_NAIVE_THREADS) { matvec_fp32_body<MATVEC_ACC_BF16>(a); }
@@ -35,19 +34,32 @@ BF_KERNEL_FN(matmul_int8_twin_partial_fp16, matvec_args, MATVEC_NAIVE_THREADS) {
 BF_KERNEL_FN(matmul_int8_twin_sum_fp16, matvec_args, MATVEC_NAIVE_THREADS) { matvec_int8_body<MATVEC_SUM_FP16>(a); }
 BF_KERNEL_FN(matmul_int8_twin_drop_block, matvec_args, MATVEC_NAIVE_THREADS) { matvec_int8_body<MATVEC_DROP_BLOCK>(a); }
 BF_KERNEL_FN(matmul_int8_twin_scale_102, matvec_args, MATVEC_NAIVE_THREADS) { matvec_int8_body<MATVEC_SCALE_102>(a); }
+BF_KERNEL_FN(matmul_quantise_tile, matvec_args, MATVEC_NAIVE_THREADS) { wmma_quantise_body(a, MATVEC_NAIVE_THREADS); }
+BF_KERNEL_FN(matmul_int8_twin_tile_edge, matvec_args, TILE_THREADS) {
+    BF_SHARED wmma_int8_tile<32> tile[2];
+    matmul_int8_wmma<32, TILE_EDGE>(a, tile);
+}
+BF_KERNEL_FN(matmul_to_f16, matvec_args, MATVEC_NAIVE_THREADS) { wmma_narrow_body<BF_F16>(a, MATVEC_NAIVE_THREADS); }
+BF_KERNEL_FN(matmul_f16_twin_tile_edge, matvec_args, TILE_THREADS) {
+    BF_SHARED wmma_half_tile<32> tile;
+    matmul_half_wmma<32, BF_F16, TILE_EDGE>(a, tile);
+}
 
 BF_KERNEL_FN(matmul_f16_twin_acc_fp16, matvec_args, MATVEC_NAIVE_THREADS) { matmul_narrow_body<BF_F16, MATVEC_ACC_FP16>(a); }
 BF_KERNEL_FN(matmul_bf16_twin_acc_bf16, matvec_args, MATVEC_NAIVE_THREADS) { matmul_narrow_body<BF_BF16, MATVEC_ACC_BF16>(a); }
 BF_KERNEL_FN(matmul_bf16_twin_w_trunc, matvec_args, MATVEC_NAIVE_THREADS) { matmul_narrow_body<BF_BF16, MATMUL_W_TRUNC>(a); }
 
 #if BF_HOST
-static uint64_t scratch(const bf_problem *p) { return (uint64_t)p->dim[Q4K_MATMUL_N] * (uint64_t)p->dim[Q4K_MATMUL_K] * 4; }
-static int plan_fp32_tile(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> product) {
+static uint64_t scratch(const bf_problem *p) {
+    uint64_t fp32 = (uint64_t)p->dim[Q4K_MATMUL_N] * (uint64_t)p->dim[Q4K_MATMUL_K] * 4, int8 = wmma_int8_scratch(p);
+    return fp32 > int8 ? fp32 : int8;
+}
+static int plan_tile(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> first, int each, bf_step_fn<matvec_args> product,
+                     int columns, bool in_scratch) {
     matvec_args a = matvec_arguments(p);
-    bf_step_set(&s[0], BF_STEP_FN(matmul_twin_widen), launch_groups((int64_t)a.n * a.k, MATVEC_NAIVE_THREADS), 1,
-                MATVEC_NAIVE_THREADS, 1, 0, a);
-    a.x = a.scratch;
-    bf_step_set(&s[1], product, launch_groups(a.m, TILE_ROWS) * launch_groups(a.n, 64), 1, TILE_THREADS, 1, 0, a);
+    bf_step_set(&s[0], first, launch_groups((int64_t)a.n * a.k, each * MATVEC_NAIVE_THREADS), 1, MATVEC_NAIVE_THREADS, 1, 0, a);
+    if (in_scratch) a.x = a.scratch;
+    bf_step_set(&s[1], product, wmma_tiles(p, columns), 1, TILE_THREADS, 1, 0, a);
     return 2;
 }
 
@@ -78,9 +90,9 @@ FP32_TWIN(partial_fp16, "partial-fp16", "sums of 32-blocks stored in fp16");
 FP32_TWIN(drop_block, "drop-block", "the middle 32-block of every row skipped");
 FP32_TWIN(scale_102, "scale-1.02", "results times 1.02");
 TWIN(fp32_tile_edge, "fp32", "q4k_matmul_twin_", "tile-edge", "the last column of a tile not written unless n fills it",
-     plan_fp32_tile(p, s, BF_STEP_FN(matmul_twin_tile_edge)));
+     plan_tile(p, s, BF_STEP_FN(matmul_twin_widen), 1, BF_STEP_FN(matmul_twin_tile_edge), 64, true));
 TWIN(fp32_barrier, "fp32", "q4k_matmul_twin_", "barrier-dropped", "no barrier between filling the tile and reading it",
-     plan_fp32_tile(p, s, BF_STEP_FN(matmul_twin_barrier)));
+     plan_tile(p, s, BF_STEP_FN(matmul_twin_widen), 1, BF_STEP_FN(matmul_twin_barrier), 64, true));
 
 INT8_TWIN(trunc, "trunc-quant", matmul_quantise_trunc, matmul_int8_twin_sound, "q truncated instead of rounded");
 INT8_TWIN(acc_fp16, "acc-fp16", matmul_quantise_sound, matmul_int8_twin_acc_fp16, "chain over the blocks in fp16");
@@ -92,6 +104,11 @@ INT8_TWIN(sum_fp16, "sum-fp16", matmul_quantise_sound, matmul_int8_twin_sum_fp16
 INT8_TWIN(drop_block, "drop-block", matmul_quantise_sound, matmul_int8_twin_drop_block,
           "the middle 32-block of every row skipped");
 INT8_TWIN(scale_102, "scale-1.02", matmul_quantise_sound, matmul_int8_twin_scale_102, "results times 1.02");
+TWIN(int8_tile_edge, "int8", "q4k_matmul_int8_twin_", "tile-edge", "the last column of a tile not written unless n fills it",
+     plan_tile(p, s, BF_STEP_FN(matmul_quantise_tile), 4, BF_STEP_FN(matmul_int8_twin_tile_edge), 32, false));
+TWIN(f16_tile_edge, "f16", "q4k_matmul_f16_twin_", "tile-edge", "the last column of a tile not written unless n fills it",
+     plan_tile(p, s, BF_STEP_FN(matmul_to_f16), 4, BF_STEP_FN(matmul_f16_twin_tile_edge), 32, true));
+
 TWIN(f16_acc_fp16, "f16", "q4k_matmul_f16_twin_", "acc-fp16", "every partial sum rounded to fp16",
      matvec_plain_fp32(p, s, BF_STEP_FN(matmul_f16_twin_acc_fp16)));
 TWIN(bf16_acc_bf16, "bf16", "q4k_matmul_bf16_twin_", "acc-bf16", "every partial sum rounded to bf16",

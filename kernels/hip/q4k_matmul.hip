@@ -1,9 +1,7 @@
 /* q4k_matmul on RDNA 3.5 (gfx1151): Y = X W^T for any number of columns.
  *
  * Only this one: blackframe check --backend simt-hip q4k_matmul   (on a machine with the card: --backend hip) */
-#include "q4k_matmul_plain.h"
-
-#include "../common/q4k_tile.h"
+#include "q4k_wmma.h"
 
 constexpr int WIDEN_THREADS = 128;
 
@@ -34,6 +32,36 @@ BF_KERNEL_FN(q4k_matmul_fp32_c64, matvec_args, TILE_THREADS) {
     matmul_fp32_tile<64, TILE_SOUND>(a, tile);
 }
 
+BF_KERNEL_FN(q4k_matmul_quantise, matvec_args, WIDEN_THREADS) { wmma_quantise_body(a, WIDEN_THREADS); }
+BF_KERNEL_FN(q4k_matmul_to_f16, matvec_args, WIDEN_THREADS) { wmma_narrow_body<BF_F16>(a, WIDEN_THREADS); }
+BF_KERNEL_FN(q4k_matmul_to_bf16, matvec_args, WIDEN_THREADS) { wmma_narrow_body<BF_BF16>(a, WIDEN_THREADS); }
+
+#define INT8(COLS)                                                      \
+    BF_KERNEL_FN(q4k_matmul_int8_c##COLS, matvec_args, TILE_THREADS) {  \
+        BF_SHARED wmma_int8_tile<COLS> tile[2];                         \
+        matmul_int8_wmma<COLS, TILE_SOUND>(a, tile);                    \
+    }
+#define HALF(NAME, TYPE, COLS)                                            \
+    BF_KERNEL_FN(q4k_matmul_##NAME##_c##COLS, matvec_args, TILE_THREADS) { \
+        BF_SHARED wmma_half_tile<COLS> tile;                              \
+        matmul_half_wmma<COLS, TYPE, TILE_SOUND>(a, tile);                \
+    }
+/* isa: q4k_matmul_int8_c32 unit=weight-column per_trip=1024 gate=wmma,load128 */
+/* isa: q4k_matmul_int8_c64 unit=weight-column per_trip=2048 gate=wmma,load128 */
+/* isa: q4k_matmul_int8_c128 unit=weight-column per_trip=4096 gate=wmma,load128 */
+INT8(32)
+INT8(64)
+INT8(128)
+/* isa: q4k_matmul_*16_c32 unit=weight-column per_trip=1024 gate=wmma,load128 */
+/* isa: q4k_matmul_*16_c64 unit=weight-column per_trip=2048 gate=wmma,load128 */
+/* isa: q4k_matmul_*16_c128 unit=weight-column per_trip=4096 gate=wmma,load128 */
+HALF(f16, BF_F16, 32)
+HALF(f16, BF_F16, 64)
+HALF(f16, BF_F16, 128)
+HALF(bf16, BF_BF16, 32)
+HALF(bf16, BF_BF16, 64)
+HALF(bf16, BF_BF16, 128)
+
 #if BF_HOST
 static int fp32_naive_plan(const bf_problem *p, bf_step *s) { return matvec_plain_fp32(p, s, BF_STEP_FN(q4k_matmul_fp32_naive)); }
 static int f16_naive_plan(const bf_problem *p, bf_step *s) { return matvec_plain_fp32(p, s, BF_STEP_FN(q4k_matmul_f16_naive)); }
@@ -47,11 +75,52 @@ static int aligned(const bf_problem *p) {
     matvec_args a = matvec_arguments(p);
     return a.aligned && launch_aligned(a.y, 16) && launch_aligned(a.xq, 16);
 }
-static int64_t tiles(const bf_problem *p, int columns) {
-    return launch_groups(p->dim[Q4K_MATMUL_M], TILE_ROWS) * launch_groups(p->dim[Q4K_MATMUL_N], columns);
+/* A launch has at most 2^32 - 1 threads. */
+static int tile_accepts(const bf_problem *p) { return matmul_accepts(p) && wmma_tiles(p, 32) < 1 << 24; }
+/* 32, 64 or 128 columns: index 0, 1, 2. */
+static int width_of(const bf_problem *p) { return p->dim[Q4K_MATMUL_N] <= 32 ? 0 : p->dim[Q4K_MATMUL_N] <= 64 ? 1 : 2; }
+/* One launch over x, then a tile kernel on what it left. */
+static int plan_two(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> first, bf_step_fn<matvec_args> product) {
+    matvec_args a = matvec_arguments(p);
+    bf_step_set(&s[0], first, launch_groups((int64_t)a.n * a.k, 4 * WIDEN_THREADS), 1, WIDEN_THREADS, 1, 0, a);
+    bf_step_set(&s[1], product, wmma_tiles(p, 32 << width_of(p)), 1, TILE_THREADS, 1, 0, a);
+    return 2;
 }
-/* Tiles are numbered in 31 bits, threads in 32. */
-static int tile_accepts(const bf_problem *p) { return matmul_accepts(p) && tiles(p, 64) < 1 << 24; }
+static int int8_plan(const bf_problem *p, bf_step *s) {
+    static const bf_step_fn<matvec_args> product[] = {
+        BF_STEP_FN(q4k_matmul_int8_c32), BF_STEP_FN(q4k_matmul_int8_c64), BF_STEP_FN(q4k_matmul_int8_c128)};
+    if (!aligned(p)) return int8_naive_plan(p, s);
+    return plan_two(p, s, BF_STEP_FN(q4k_matmul_quantise), product[width_of(p)]);
+}
+
+/* x rounded to the path's type, where it is of another. */
+static uint64_t f16_scratch(const bf_problem *p) {
+    return p->type[Q4K_MATMUL_X] == BF_F16 ? 0 : (uint64_t)p->dim[Q4K_MATMUL_N] * (uint64_t)p->dim[Q4K_MATMUL_K] * 2;
+}
+static uint64_t bf16_scratch(const bf_problem *p) {
+    return p->type[Q4K_MATMUL_X] == BF_BF16 ? 0 : (uint64_t)p->dim[Q4K_MATMUL_N] * (uint64_t)p->dim[Q4K_MATMUL_K] * 2;
+}
+static int plan_half(const bf_problem *p, bf_step *s, bf_dtype own, bf_step_fn<matvec_args> round,
+                     bf_step_fn<matvec_args> product) {
+    matvec_args a = matvec_arguments(p);
+    int narrow = a.x_type != own;
+    plan_two(p, s, round, product);
+    if (narrow) a.x = a.scratch;
+    bf_step_set(&s[narrow], product, wmma_tiles(p, 32 << width_of(p)), 1, TILE_THREADS, 1, 0, a);
+    return 1 + narrow;
+}
+static int f16_plan(const bf_problem *p, bf_step *s) {
+    static const bf_step_fn<matvec_args> product[] = {
+        BF_STEP_FN(q4k_matmul_f16_c32), BF_STEP_FN(q4k_matmul_f16_c64), BF_STEP_FN(q4k_matmul_f16_c128)};
+    if (!aligned(p)) return f16_naive_plan(p, s);
+    return plan_half(p, s, BF_F16, BF_STEP_FN(q4k_matmul_to_f16), product[width_of(p)]);
+}
+static int bf16_plan(const bf_problem *p, bf_step *s) {
+    static const bf_step_fn<matvec_args> product[] = {
+        BF_STEP_FN(q4k_matmul_bf16_c32), BF_STEP_FN(q4k_matmul_bf16_c64), BF_STEP_FN(q4k_matmul_bf16_c128)};
+    if (!aligned(p)) return bf16_naive_plan(p, s);
+    return plan_half(p, s, BF_BF16, BF_STEP_FN(q4k_matmul_to_bf16), product[width_of(p)]);
+}
 
 static uint64_t fp32_scratch(const bf_problem *p) {
     return p->type[Q4K_MATMUL_X] == BF_F32 ? 0 : (uint64_t)p->dim[Q4K_MATMUL_N] * (uint64_t)p->dim[Q4K_MATMUL_K] * 4;
@@ -66,9 +135,9 @@ static int fp32_plan(const bf_problem *p, bf_step *s) {
         a.x = a.scratch;
     }
     if (a.n <= 64)
-        bf_step_set(&s[steps++], BF_STEP_FN(q4k_matmul_fp32_c64), tiles(p, 64), 1, TILE_THREADS, 1, 0, a);
+        bf_step_set(&s[steps++], BF_STEP_FN(q4k_matmul_fp32_c64), wmma_tiles(p, 64), 1, TILE_THREADS, 1, 0, a);
     else
-        bf_step_set(&s[steps++], BF_STEP_FN(q4k_matmul_fp32_c128), tiles(p, 128), 1, TILE_THREADS, 1, 0, a);
+        bf_step_set(&s[steps++], BF_STEP_FN(q4k_matmul_fp32_c128), wmma_tiles(p, 128), 1, TILE_THREADS, 1, 0, a);
     return steps;
 }
 
@@ -96,4 +165,22 @@ static const bf_kernel fp32 = {
     .accepts = tile_accepts, .scratch = fp32_scratch, .chain = matvec_fp32_naive_chain, .plan = fp32_plan,
 };
 BF_REGISTER(fp32);
+static const bf_kernel int8 = {
+    .op = "q4k_matmul", .name = "q4k_matmul_int8", .file = "q4k_matmul", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .path = "int8", .summary = "v_wmma_i32_iu8, two for a block of 32, on 128 x 32 to 128 tiles in LDS; compute-bound",
+    .rank = 20, .accepts = tile_accepts, .scratch = wmma_int8_scratch, .chain = matvec_int8_naive_chain, .plan = int8_plan,
+};
+BF_REGISTER(int8);
+static const bf_kernel f16 = {
+    .op = "q4k_matmul", .name = "q4k_matmul_f16", .file = "q4k_matmul", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .path = "f16", .summary = "weights rounded to fp16 in LDS, v_wmma with fp32 sums; compute-bound", .rank = 20,
+    .accepts = tile_accepts, .scratch = f16_scratch, .chain = matvec_fp32_naive_chain, .plan = f16_plan,
+};
+BF_REGISTER(f16);
+static const bf_kernel bf16 = {
+    .op = "q4k_matmul", .name = "q4k_matmul_bf16", .file = "q4k_matmul", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .path = "bf16", .summary = "weights rounded to bf16 in LDS, v_wmma with fp32 sums; compute-bound", .rank = 20,
+    .accepts = tile_accepts, .scratch = bf16_scratch, .chain = matvec_fp32_naive_chain, .plan = bf16_plan,
+};
+BF_REGISTER(bf16);
 #endif

@@ -38,6 +38,7 @@
  * Just this one:  blackframe check --backend simt-hip q4k_matvec   (on a machine with the card: --backend hip) */
 #include "q4k_matvec_plain.h"
 #include "q4k_pair.h"
+#include "q4k_quantise.h"
 
 constexpr int WAVE = 32, PIECE = WAVE * 16, PIECES = 5;
 
@@ -67,20 +68,6 @@ template <int R, int LANES> BF_FN float matvec_fold(float v[R]) {
 BF_FN const char *matvec_row(const matvec_args &a, int row) { /* rows past the end read the last one again */
     return (const char *)a.w + (int64_t)(row < a.m ? row : a.m - 1) * (a.k / BF_Q4_K_WEIGHTS) * BF_Q4_K_BYTES;
 }
-/* Four consecutive x; i is a multiple of 4. */
-BF_FN bf_f32x4 matvec_read_x4(const void *x, int type, bool aligned, int64_t i) {
-    if (!aligned)
-        return {matvec_read_x(x, type, i), matvec_read_x(x, type, i + 1), matvec_read_x(x, type, i + 2),
-                matvec_read_x(x, type, i + 3)};
-    if (type == BF_F32) {
-        bf_u32x4 v = bf_ld_u32x4((const char *)x + 4 * i);
-        return {bf_bits_f(v.x), bf_bits_f(v.y), bf_bits_f(v.z), bf_bits_f(v.w)};
-    }
-    bf_u32x2 v = bf_ld_u32x2((const char *)x + 2 * i);
-    return {matvec_to_f32(v.x & 0xffffu, type), matvec_to_f32(v.x >> 16, type), matvec_to_f32(v.y & 0xffffu, type),
-            matvec_to_f32(v.y >> 16, type)};
-}
-
 /* ---- int8 path: quantiser ---- */
 constexpr int QUANTISE_THREADS = BF_Q4_K_WEIGHTS / 4;
 
@@ -90,40 +77,17 @@ BF_FN char *matvec_slots(const matvec_args &a, int column, int super) {
     return a.scratch + (int64_t)(column * trips + super / 8) * (PIECE * PIECES) + super % 8 * (4 * 16);
 }
 
-/* A workgroup quantises 256 values of a column (grid y), a thread four of them, eight lanes a block. The quotients are
- * true divisions: n * K of them are nothing beside m * K products. */
+/* A workgroup quantises 256 values of a column (grid y), a thread four of them, eight lanes a block. */
 BF_KERNEL_FN(q4k_quantise_vec, matvec_args, QUANTISE_THREADS) {
     int t = bf_tid_x(), super = bf_bid_x(), column = bf_bid_y(), sub = t / 8, quad = t % 8;
     int64_t at = (int64_t)column * a.k + super * BF_Q4_K_WEIGHTS + 4 * t;
-    bf_f32x4 x = matvec_read_x4(a.x, a.x_type, a.aligned, at);
-    float value[4] = {x.x, x.y, x.z, x.w};
-    uint32_t amax = 0, word = 0;
-    for (int i = 0; i < 4; i++) {
-        uint32_t u = bf_f_bits(value[i]) & 0x7fffffffu;
-        amax = u > amax ? u : amax;
-    }
-    for (int mask = 4; mask; mask /= 2) {
-        uint32_t other = bf_shfl_xor(amax, mask);
-        amax = other > amax ? other : amax;
-    }
-    bool usable;
-    float d = matvec_block_scale(amax, &usable);
-    for (int i = 0; i < 4; i++) {
-        int q = usable ? (int)bf_rint(value[i] / d) : 0;
-        word |= ((uint32_t)q & 0xffu) << 8 * i;
-        if (!a.aligned) a.xq[at + i] = (int8_t)q;
-    }
-    if (a.aligned) ((uint32_t *)a.xq)[at / 4] = word;
-    int s = bf_dp4a((int32_t)word, 0x01010101, 0);
-    for (int mask = 4; mask; mask /= 2) s += (int)bf_shfl_xor((uint32_t)s, mask);
+    quantised4 v = quantise4(a, at);
 
     char *slot = matvec_slots(a, column, super) + sub / 2 * 16;
-    ((uint32_t *)(slot + (sub % 2 * 2 + quad / 4) * PIECE))[quad % 4] = word;
+    ((uint32_t *)(slot + (sub % 2 * 2 + quad / 4) * PIECE))[quad % 4] = v.word;
     if (quad == 0) {
-        a.xd[at / 32] = d;
-        a.xs[at / 32] = s;
-        ((float *)(slot + 4 * PIECE))[sub % 2] = d;
-        ((float *)(slot + 4 * PIECE))[2 + sub % 2] = (float)s;
+        ((float *)(slot + 4 * PIECE))[sub % 2] = v.d;
+        ((float *)(slot + 4 * PIECE))[2 + sub % 2] = (float)v.s;
     }
 }
 
