@@ -1,5 +1,27 @@
 /* q4k_matmul on RDNA 3.5 (gfx1151): Y = X W^T for any number of columns.
  *
+ * q4k_matmul_{fp32,int8,f16,bf16}_naive   a thread an output; also what pointers that are not aligned get.
+ * q4k_matmul_int8     x is quantised, eight lanes a block of 32; then tiles of 128 rows x 32, 64 or 128 columns (the least that
+ *                     holds n), K in steps of 64, double-buffered in LDS. Two v_wmma_i32_16x16x16_iu8 make the 256 exact
+ *                     sums of a block of 32; then d * (dsc * sum - dm * s), the contract's order.
+ * q4k_matmul_{f16,bf16}   weights are made whole in fp32, rounded to the type and put into LDS, x is rounded in a launch
+ *                     of its own where it is of another type; v_wmma_f32_16x16x16 with fp32 accumulators.
+ * q4k_matmul_fp32     the tile of ../common/q4k_tile.h, 128 x 128 or 128 x 64. No matrix instruction takes fp32.
+ *
+ * Why WMMA and not v_dot4 for int8: VALU instructions for one weight times one column, clang 19.1 (make isa):
+ *     tile 128 x             32      64      128
+ *     int8, WMMA             0.15    0.13    0.13      no spill, 136 / 160 / 200 VGPRs
+ *     int8, v_dot4           0.43    0.40    -         sm_61's tile compiled for gfx1151: 249 VGPRs; 256 and 80 spilled
+ *     int8 on sm_61, dp4a    0.52    0.45    -         SASS, all that issues
+ *     f16, WMMA              0.20    0.10    0.05      the decode (112 of 271 are integer) is shared by more columns
+ *     bf16, WMMA             0.24    0.12    0.07      + 49: bf16 has no conversion instruction
+ *     fp32                   -       0.57    0.54      v_dual_fmac pairs count as one
+ * In clocks the lead of int8 WMMA is small: 512 operations a clock and CU (59.4 TOPS, 40 CUs, 2.9 GHz) are 32 clocks for an
+ * instruction, so 128 x 64 takes 16 * 32 + 257 = 769 clocks a wave and step beside 815 instructions and spills of v_dot4.
+ * What a sum costs afterwards (convert, multiply, two FMAs: 0.125) is the same for both.
+ *
+ * Expected bound: the matrix units. Counts are static: compiled, run under simt, not run on a GPU.
+ *
  * Only this one: blackframe check --backend simt-hip q4k_matmul   (on a machine with the card: --backend hip) */
 #include "q4k_wmma.h"
 
