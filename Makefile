@@ -105,7 +105,7 @@ ASAN := B=build/asan CC='$(SAN_CC)' SANITIZE='-fsanitize=address,undefined -fno-
 $B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
 
 check: all fuzz
-	@B=$B ci/check tests suites twins numpy isa fuzz
+	@B=$B ci/check tests suites twins chain numpy isa readme fuzz
 asan:
 	@$(MAKE) --no-print-directory $(ASAN) all
 	@B=build/asan ci/check tests sanitized

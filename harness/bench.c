@@ -1,7 +1,9 @@
 /* bench.c: `blackframe bench`: time of a kernel on rotated buffers, beside the ceiling on the same buffers in the same run.
  *
  * Only what passed its check on these very inputs is timed. Rounds alternate kernel and ceiling, so that a busy neighbour slows
- * both; the ratio is formed inside a round. A kernel whose interval lies wholly above 1.03 of the ceiling is INVALID, not fast. */
+ * both; the ratio is formed inside a round. A round is some of the copies, and the ceiling is half of the rotation away from
+ * the kernel, so that neither finds the other's buffers in a cache. A kernel whose interval lies wholly above 1.03 of the
+ * ceiling is INVALID, not fast. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <signal.h>
@@ -16,10 +18,13 @@
 #include "statistics.h"
 #include "worker.h"
 
-enum { MIN_ROUNDS = 5, MAX_ROUNDS = 400, MAX_COPIES = 2048 };
+enum { MIN_ROUNDS = 9, MAX_ROUNDS = 1000, MAX_COPIES = 2048, MEMCPY_RUNS = 5 };
 
-typedef enum bench_status { VALID, UNSETTLED, INVALID, NOT_TIMED } bench_status;
-static const char *const status_name[] = {"VALID", "UNSETTLED", "INVALID", "NOT TIMED"};
+/* SHORT: a launch of less than SHORT_S is the launch's own cost, and no fraction of a ceiling. */
+typedef enum bench_status { VALID, UNSETTLED, SHORT, INVALID, NOT_TIMED } bench_status;
+static const char *const status_name[] = {"VALID", "UNSETTLED", "SHORT", "INVALID", "NOT TIMED"};
+#define SHORT_S 20e-6
+#define BATCH_S 10e-3 /* time for one ratio: long beside a clock's tick, short beside a neighbour's moods */
 
 typedef struct bench_row {
     uint32_t case_index, kernel_index;
@@ -39,6 +44,7 @@ typedef struct bench {
     bf_discovery found;
     bf_record *record;
     long timed, invalid, unsettled, failed;
+    double memcpy_bandwidth; /* bytes read and written a second, one thread; 0: not measured */
     size_t done, total;
 } bench;
 
@@ -106,9 +112,9 @@ static int rig_open(rig *r, device_work *d, const bf_prepared *pre, bench_row *r
     if (pre->c->op->tensors(&pre->c->problem, r->k->path, r->t, err)) return -1;
     uint64_t set = 0;
     for (int i = 0; i < BF_MAX_TENSORS; i++) set += r->t[i].role == BF_UNUSED ? 0 : r->t[i].bytes;
-    double want = 4.0 * (double)dev->cache;
+    double want = 8.0 * (double)dev->cache; /* half of them lie between two uses of a buffer */
     if (d->b->o->size > want) want = d->b->o->size;
-    if (!dev->cache && want < 256e6) want = 256e6;
+    if (!dev->cache && want < 512e6) want = 512e6;
     double copies = ceil(want / (double)(set ? set : 1)), room = 0.6 * (double)dev->memory;
     if (dev->memory && copies * (double)set > room) copies = floor(room / (double)set);
     r->copies = copies < 1 ? 1 : copies > MAX_COPIES ? MAX_COPIES : (int)copies;
@@ -152,34 +158,63 @@ static int admit(rig *r, const bf_prepared *pre, bench_row *row, bf_error *err) 
 
 static int settled(const bf_summary *s) { return s->high - s->low < 0.02 * s->median; }
 
-static int measure(rig *r, bf_ceiling *c, double budget, bench_row *row, bf_error *err) {
-    size_t n = (size_t)r->copies;
-    double scale = (double)(row->bytes_read + row->bytes_written) / (double)c->bytes, start = bf_now();
-    int rounds = 0;
-    while (rounds < MAX_ROUNDS) {
-        if (r->b->time(r->x, r->k, r->problem, r->copies, r->kernel_s, err) || bf_ceiling_time(c, r->ceiling_s, err))
-            return -1;
-        memcpy(r->all_kernel + (size_t)rounds * n, r->kernel_s, n * sizeof(double));
-        memcpy(r->all_ceiling + (size_t)rounds * n, r->ceiling_s, n * sizeof(double));
-        r->ratio[rounds++] = scale * bf_summarize(r->ceiling_s, n).median / bf_summarize(r->kernel_s, n).median;
-        if (rounds < MIN_ROUNDS) continue;
-        double copy[MAX_ROUNDS];
-        memcpy(copy, r->ratio, sizeof(double) * (size_t)rounds);
-        bf_summary s = bf_summarize(copy, (size_t)rounds);
-        if (settled(&s) || bf_now() - start > budget) break;
-    }
-    row->rounds = rounds;
-    row->steady = bf_summarize(r->all_kernel, n * (size_t)rounds);
-    row->ceiling = bf_summarize(r->all_ceiling, n * (size_t)rounds);
+/* Launches for one ratio; at most half of the copies. */
+static int batch_of(const rig *r, double launch) {
+    int most = r->copies > 1 ? r->copies / 2 : 1;
+    double n = launch > 0 ? ceil(BATCH_S / launch) : most;
+    return n < most ? (n < 1 ? 1 : (int)n) : most;
+}
+
+/* One batch of launches from copy `at` on, of the kernel and, half of the rotation on, of the ceiling. */
+static int time_batch(rig *r, const bf_ceiling *all, int at, int batch, bf_error *err) {
+    bf_ceiling some = *all;
+    int there = (at + r->copies / 2) % r->copies;
+    if (there + batch > r->copies) there = r->copies - batch;
+    some.copies = batch;
+    for (int i = 0; i < 2; i++)
+        if (some.part[i]) some.part[i] += there;
+    return r->b->time(r->x, r->k, r->problem + at, batch, r->kernel_s, err) || bf_ceiling_time(&some, r->ceiling_s, err);
+}
+
+/* What the samples come to. scale: bytes of the kernel for each byte of the ceiling. */
+static void summarise(rig *r, bench_row *row, size_t samples, double scale) {
+    row->steady = bf_summarize(r->all_kernel, samples);
+    row->ceiling = bf_summarize(r->all_ceiling, samples);
     /* The ceiling's time for this kernel's number of bytes. */
     row->ceiling.median *= scale, row->ceiling.low *= scale, row->ceiling.high *= scale;
     row->ceiling.min *= scale, row->ceiling.max *= scale, row->ceiling.p25 *= scale, row->ceiling.p75 *= scale;
-    row->ratio = bf_summarize(r->ratio, (size_t)rounds);
-    row->status = row->ratio.low > 1.03 ? INVALID : settled(&row->ratio) ? VALID : UNSETTLED;
-    for (size_t i = 1; i < n; i++) r->problem[i] = r->problem[0];
+    row->ratio = bf_summarize(r->ratio, (size_t)row->rounds);
+    row->status = row->steady.median < SHORT_S || row->ceiling.median < SHORT_S ? SHORT
+                  : row->ratio.low > 1.03                                       ? INVALID
+                  : settled(&row->ratio)                                        ? VALID
+                                                                                : UNSETTLED;
+}
+
+static int measure(rig *r, bf_ceiling *c, double budget, bench_row *row, bf_error *err) {
+    double scale = (double)(row->bytes_read + row->bytes_written) / (double)c->bytes, start = bf_now();
+    int batch = r->copies, at = 0;
+    size_t samples = 0;
+    /* One pass over all of the copies is not counted: it pays for page faults and says how long a launch takes. */
+    if (time_batch(r, c, 0, batch, err)) return -1;
+    batch = batch_of(r, bf_summarize(r->kernel_s, (size_t)batch).median);
+    for (row->rounds = 0; row->rounds < MAX_ROUNDS; at = at + 2 * batch <= r->copies ? at + batch : 0) {
+        if (time_batch(r, c, at, batch, err)) return -1;
+        memcpy(r->all_kernel + samples, r->kernel_s, (size_t)batch * sizeof(double));
+        memcpy(r->all_ceiling + samples, r->ceiling_s, (size_t)batch * sizeof(double));
+        samples += (size_t)batch;
+        double ceiling = bf_summarize(r->ceiling_s, (size_t)batch).median, kernel = bf_summarize(r->kernel_s, (size_t)batch).median;
+        r->ratio[row->rounds++] = kernel > 0 ? scale * ceiling / kernel : 0;
+        if (row->rounds < MIN_ROUNDS || row->rounds % MIN_ROUNDS) continue;
+        double copy[MAX_ROUNDS];
+        memcpy(copy, r->ratio, sizeof(double) * (size_t)row->rounds);
+        bf_summary s = bf_summarize(copy, (size_t)row->rounds);
+        if (settled(&s) || bf_now() - start > budget) break;
+    }
+    summarise(r, row, samples, scale);
+    for (int i = 1; i < r->copies; i++) r->problem[i] = r->problem[0];
     for (int pass = 0; pass < 2; pass++)
-        if (r->b->time(r->x, r->k, r->problem, r->copies, r->kernel_s, err)) return -1;
-    row->hot = bf_summarize(r->kernel_s, n).median;
+        if (r->b->time(r->x, r->k, r->problem, batch, r->kernel_s, err)) return -1;
+    row->hot = bf_summarize(r->kernel_s, (size_t)batch).median;
     return 0;
 }
 
@@ -269,12 +304,14 @@ static void record_row(bench *b, const bf_device *d, const bench_row *r) {
         json_object_set_new(o, "ratio", summary_json(&r->ratio));
         json_object_set_new(o, "bandwidth", bf_json_real(bytes / r->steady.median));
         json_object_set_new(o, "ceiling_bandwidth", bf_json_real(bytes / r->ceiling.median));
+        if (b->memcpy_bandwidth > 0 && d->backend->target == BF_CPU)
+            json_object_set_new(o, "of_memcpy", json_real(bytes / r->steady.median / b->memcpy_bandwidth));
         json_object_set_new(o, "flops", bf_json_real(c->op->flops(&c->problem) / r->steady.median));
     }
     bf_record_line(b->record, o);
 }
 
-static void show_row(const bf_device *d, const bf_case *c, const bf_kernel *k, const bench_row *r) {
+static void show_row(const bench *b, const bf_device *d, const bf_case *c, const bf_kernel *k, const bench_row *r) {
     if (isatty(2)) fprintf(stderr, "\r\033[K");
     printf("%-9s %-32s ", d->backend->name, k->name);
     if (r->status == NOT_TIMED) {
@@ -282,10 +319,18 @@ static void show_row(const bf_device *d, const bf_case *c, const bf_kernel *k, c
         return;
     }
     double bytes = (double)(r->bytes_read + r->bytes_written);
-    printf("%8.2f %8.2f  %5.1f %% [%5.1f, %5.1f] %8.2f %8.1fx  %s\n%42s%s%s%s\n", bytes / r->steady.median * 1e-9,
-           bytes / r->ceiling.median * 1e-9, 100 * r->ratio.median, 100 * r->ratio.low, 100 * r->ratio.high,
-           bytes / r->hot * 1e-9, r->first / r->steady.median, status_name[r->status], "", c->line,
-           c->real && c->file ? "  of " : "", c->real && c->file ? c->file : "");
+    char memcpy_share[16] = "-", share[64] = "";
+    if (b->memcpy_bandwidth > 0 && d->backend->target == BF_CPU)
+        snprintf(memcpy_share, sizeof memcpy_share, "%.0f %%", 100 * bytes / r->steady.median / b->memcpy_bandwidth);
+    if (r->status != SHORT)
+        snprintf(share, sizeof share, "%5.1f %% [%5.1f, %5.1f]", 100 * r->ratio.median, 100 * r->ratio.low, 100 * r->ratio.high);
+    /* Arithmetic for each byte beyond what any of the processors can overlap: the rate says more than the bandwidth. */
+    double flops = c->op->flops(&c->problem);
+    char rate[32] = "";
+    if (flops > 8 * bytes) snprintf(rate, sizeof rate, "%.1f GFLOP/s", flops / r->steady.median * 1e-9);
+    printf("%8.2f %8.2f  %-23s %8s %8.2f %8.1fx  %s\n%41s %s%s%s\n", bytes / r->steady.median * 1e-9,
+           bytes / r->ceiling.median * 1e-9, share, memcpy_share, bytes / r->hot * 1e-9, r->first / r->steady.median,
+           status_name[r->status], rate, c->line, c->real && c->file ? "  of " : "", c->real && c->file ? c->file : "");
     fflush(stdout);
 }
 
@@ -303,7 +348,7 @@ static void parent_done(bf_worker *w, size_t index, const void *data) {
     *(r->status == NOT_TIMED ? &b->failed : &b->timed) += 1;
     b->invalid += r->status == INVALID, b->unsettled += r->status == UNSETTLED;
     record_row(b, &b->found.device[d->device], r);
-    show_row(&b->found.device[d->device], &b->cases.item[r->case_index], bf_kernel_at(r->kernel_index), r);
+    show_row(b, &b->found.device[d->device], &b->cases.item[r->case_index], bf_kernel_at(r->kernel_index), r);
     if (isatty(2)) fprintf(stderr, "bench %zu/%zu ", b->done, b->total), fflush(stderr);
 }
 
@@ -330,20 +375,21 @@ static void reference_memcpy(bench *b) {
     long pages = sysconf(_SC_AVPHYS_PAGES);
     while (n > (1u << 26) && (double)n * 3 > (double)pages * (double)sysconf(_SC_PAGESIZE)) n /= 2;
     char *from = malloc(n), *to = malloc(n);
-    double t[5];
+    double t[MEMCPY_RUNS];
     if (from && to) {
         memset(from, 1, n), memset(to, 2, n);
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < MEMCPY_RUNS; i++) {
             double t0 = bf_now();
             memcpy(to, from, n);
             __asm__ volatile("" ::"r"(to) : "memory");
             t[i] = bf_now() - t0;
         }
-        bf_summary s = bf_summarize(t, 5);
+        bf_summary s = bf_summarize(t, MEMCPY_RUNS);
+        b->memcpy_bandwidth = 2 * (double)n / s.median;
         printf("memcpy    %.2f GB/s read + written, one thread, one call of %.1f GiB (for reference)\n",
-               2e-9 * (double)n / s.median, (double)n / 0x1p30);
+               1e-9 * b->memcpy_bandwidth, (double)n / 0x1p30);
         bf_record_line(b->record, json_pack("{s:s, s:I, s:o, s:f}", "type", "memcpy", "bytes", (json_int_t)n,
-                                            "seconds", summary_json(&s), "bandwidth", 2 * (double)n / s.median));
+                                            "seconds", summary_json(&s), "bandwidth", b->memcpy_bandwidth));
     }
     free(from), free(to);
 }
@@ -370,8 +416,8 @@ static int run_devices(bench *b, bf_error *err) {
         if (d->backend->target == BF_CPU) reference_memcpy(b);
     }
     if (!b->total) return bf_fail(err, "no kernel to time: no device that is timed runs a matching kernel");
-    printf("\n%-9s %-32s %8s %8s  %7s %-14s %8s %9s\n", "backend", "kernel", "GB/s", "ceiling", "of it", "95 % interval",
-           "hot GB/s", "1st/later");
+    printf("\n%-9s %-32s %8s %8s  %7s %-15s %8s %8s %9s\n", "backend", "kernel", "GB/s", "ceiling", "of it", "95 % interval",
+           "memcpy", "hot GB/s", "1st/later");
     int rc = bf_workers_run(worker, count, 1, &interrupted, err);
     for (size_t i = 0; i < count; i++) free(work[i].jobs.item);
     return rc;
@@ -380,7 +426,9 @@ static int run_devices(bench *b, bf_error *err) {
 int bf_command_bench(bf_options *o) {
     bench b = {.o = o};
     bf_error err = {{0}};
-    if (!o->select.suite_count && !o->select.word_count && !o->select.weights && !o->select.tier)
+    int line = 0; /* a case line, rather than names of ops */
+    for (int i = 0; i < o->select.word_count; i++) line |= strchr(o->select.words[i], '=') != NULL;
+    if (!o->select.suite_count && !line && !o->select.weights && !o->select.tier)
         o->select.suites[o->select.suite_count++] = "bench";
     if (!o->select.tier) o->select.tier = "bench"; /* named suites run whole */
     int status = bf_select_devices(&o->select, &b.found, &err);

@@ -137,9 +137,11 @@ def bench_rows(benches):
             continue
         moved = b["bytes_read"] + b["bytes_written"]
         q = b["ratio"]
-        rows.append(dict(b, short=short(b["case"], b["source"]), gbs=f'{b["bandwidth"] / 1e9:.1f}',
-                         ceiling_gbs=f'{b["ceiling_bandwidth"] / 1e9:.1f}', percent=f'{100 * q["median"]:.1f} %',
-                         interval=f'{100 * q["low"]:.1f} to {100 * q["high"]:.1f} %',
+        memory = f'{100 * b["of_memcpy"]:.0f} %' if "of_memcpy" in b else "-"
+        share = b["status"] != "SHORT"
+        rows.append(dict(b, memcpy=memory, gflops=f'{b["flops"] / 1e9:.1f}' if b["flops"] else "-", short=short(b["case"], b["source"]), gbs=f'{b["bandwidth"] / 1e9:.1f}',
+                         ceiling_gbs=f'{b["ceiling_bandwidth"] / 1e9:.1f}', percent=f'{100 * q["median"]:.1f} %' if share else "-",
+                         interval=f'{100 * q["low"]:.1f} to {100 * q["high"]:.1f} %' if share else "-",
                          hot_gbs=f'{moved / b["hot_s"] / 1e9:.1f}',
                          first=f'{b["first_s"] / b["steady_s"]["median"]:.1f}'))
     return rows
@@ -236,7 +238,7 @@ def verdict(checks, twins, benches, refused):
              else f"**{len(bad)} of {len(checks)} checks FAILED**"]
     if twins:
         parts.append(f'{twins["caught"]} of {twins["all"]} broken twins caught')
-    timed = [b for b in benches if b["status"] in ("VALID", "UNSETTLED")]
+    timed = [b for b in benches if b["status"] in ("VALID", "UNSETTLED", "SHORT")]
     if timed:
         invalid = sum(b["status"] == "INVALID" for b in benches)
         parts.append(f"{len(timed)} kernel timings" + (f", {invalid} INVALID" if invalid else ""))
