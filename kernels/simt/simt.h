@@ -73,7 +73,7 @@ struct alignas(32) bf_i32x8 { int32_t v[8]; };
 #define BF_KERNEL_FN(name, args_type, max_threads)                                                                   \
     typedef args_type name##_args_type;                                                                              \
     static_assert(std::is_trivially_copyable_v<args_type> && alignof(args_type) <= 8, "kernel argument: plain data"); \
-    static_assert((max_threads) <= BF_SIMT_MAX_THREADS, "more threads than a block can have");                       \
+    static_assert(int(max_threads) <= int(BF_SIMT_MAX_THREADS), "more threads than a block can have");                       \
     static void name(const args_type a);                                                                             \
     __attribute__((unused)) static void name##_simt(const void *args) {                                              \
         if (args)                                                                                                    \
