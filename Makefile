@@ -1,5 +1,5 @@
 #: make               build what the found compilers allow: build/blackframe, build/tests; a line for each backend
-#: make check         unit tests, suites on every backend, twins, numpy references, short fuzz, isa gates
+#: make check         unit tests, suites on every backend, twins, failures, numpy references, short fuzz, isa gates
 #: make report        devices, check, twins, bench on everything found; reports/latest
 #: make isa           registers, spills, occupancy, hot loops of the GPU kernels, from the built objects
 #: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
@@ -105,7 +105,7 @@ ASAN := B=build/asan CC='$(SAN_CC)' SANITIZE='-fsanitize=address,undefined -fno-
 $B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
 
 check: all fuzz
-	@B=$B ci/check tests suites twins chain numpy isa readme fuzz
+	@B=$B ci/check tests suites twins fail chain numpy isa readme fuzz
 asan:
 	@$(MAKE) --no-print-directory $(ASAN) all
 	@B=build/asan ci/check tests sanitized

@@ -55,16 +55,8 @@ static int child_open(bf_worker *w, bf_error *err) {
     device_work *d = w->user;
     const bf_device *dev = &d->k->found.device[d->device];
     d->prepared_case = -1;
-    d->context = dev->backend->open(dev, err);
-    if (!d->context) return -1;
-    /* No proof, no run: a CPU must never answer under a GPU's name. */
-    uint64_t nonce = (uint64_t)getpid() * 0x9e3779b97f4a7c15ull ^ (uint64_t)(bf_now() * 1e9), proof = 0;
-    if (dev->backend->prove(d->context, nonce, &proof, err)) return -1;
-    if (proof != bf_proof_expected(nonce))
-        return bf_fail(err, "%s: the device did not compute its proof (nonce 0x%llx, got 0x%llx, want 0x%llx): refused", dev->name,
-                       (unsigned long long)nonce, (unsigned long long)proof,
-                       (unsigned long long)bf_proof_expected(nonce));
-    return 0;
+    d->context = bf_open_proved(dev, err);
+    return d->context ? 0 : -1;
 }
 
 static int child_job(bf_worker *w, size_t index, void *out) {

@@ -14,6 +14,7 @@ static const struct {
     {"list", "ops, kernels and cases", BF_OPT_LIST, bf_command_list},
     {"check", "kernels against the references", BF_OPT_CHECK, bf_command_check},
     {"bench", "kernels against the memory ceiling of this run", BF_OPT_BENCH, bf_command_bench},
+    {"fail", "every documented failure, on purpose, beside the sound answer", BF_OPT_FAIL, bf_command_fail},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -44,6 +45,6 @@ int main(int argc, char **argv) {
         }
         return commands[i].run(&o);
     }
-    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench)\n", argv[1]);
+    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail)\n", argv[1]);
     return BF_EXIT_USAGE;
 }

@@ -12,14 +12,14 @@
 const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
-       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN };
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN, KEY_LIST };
 
 static const struct {
     int mask;
     struct argp_option o;
 } table[] = {
-    {15, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
-    {15, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
+    {31, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
+    {31, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
     {7, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
     {7, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
     {7, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
@@ -28,13 +28,13 @@ static const struct {
     {7, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds", 0}},
     {7, {"shard", KEY_SHARD, "I/N", 0, "every N-th case, starting with the I-th", 0}},
     {7, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
-    {11, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
-    {1, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
+    {27, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
+    {17, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
     {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
     {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
     {1, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
-    {3, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
+    {19, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
     {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
     {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
     {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
@@ -42,7 +42,8 @@ static const struct {
     {3, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
     {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
     {4, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
-    {15, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
+    {16, {"list", KEY_LIST, NULL, 0, "only list the catalogue", 0}},
+    {31, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
 };
 
 typedef struct parse {
@@ -128,6 +129,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_THREADS: number(arg, 1, 4096, "threads", &v, p), o->threads = (int)v; break;
     case KEY_MARKDOWN: o->markdown = 1; break;
     case KEY_CHAIN: o->chain = 1; break;
+    case KEY_LIST: o->list = 1; break;
     case KEY_NAIVE: s->tuned = 0; break;
     case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;
@@ -147,9 +149,10 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
         [BF_OPT_CHECK] = "Checks kernels against the float64 references, on every device found.\vWithout arguments: all suites. OP names keep only those ops; a word with '=' makes the arguments one case line.\nExit status: 0 all right, 1 a check failed, 2 usage or input, 3 a device that was asked for is missing.",
         [BF_OPT_BENCH] = "Times kernels beside the memory ceiling measured in the same run; only kernels that passed their check are timed.",
         [BF_OPT_LIST] = "Lists ops, kernels of each backend, and the cases that match.",
+        [BF_OPT_FAIL] = "Makes the failures of the catalogue happen on purpose, each beside the sound answer on the same input.\vWithout arguments: all of it; an ID is one of --list, or its name.\nExit status: 0 all reproduced, 1 one did not, 2 usage or input, 3 a device that was asked for is missing.",
         [BF_OPT_DEVICES] = "Says which devices were found, which are not used, why, and what mends it.",
     };
-    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : "", docs[which], NULL, NULL, NULL};
+    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : which == BF_OPT_FAIL ? "[ID...]" : "", docs[which], NULL, NULL, NULL};
     *o = (bf_options){.timeout = 120, .seconds = 1, .program = program, .argc = argc, .argv = argv};
     o->select.tuned = which == BF_OPT_BENCH;
     parse p = {o, err, 0};

@@ -11,6 +11,7 @@ typedef struct bf_options {
     int parallel;   /* children side by side; 0: one a core */
     int verbose;
     int exhaustive, chain, markdown;
+    int list;       /* fail: the catalogue itself */
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
@@ -19,7 +20,7 @@ typedef struct bf_options {
     char **argv;
 } bf_options;
 
-enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8 };
+enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16 };
 
 /* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
@@ -30,5 +31,6 @@ int bf_command_check_kernels(bf_options *, const bf_discovery *);
 int bf_command_bench(bf_options *);
 int bf_command_list(bf_options *);
 int bf_command_devices(bf_options *);
+int bf_command_fail(bf_options *);
 
 #endif

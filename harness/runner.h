@@ -24,6 +24,9 @@ typedef struct bf_row {
     bf_verdict verdict;
 } bf_row;
 
+/* Opens the device and has it answer a nonce. No proof, no run: a CPU must never answer under a GPU's name. NULL with err. */
+bf_context *bf_open_proved(const bf_device *, bf_error *);
+
 /* Runs and judges. Whatever goes wrong ends in row->verdict (BF_ERROR with the driver's words in the note, BF_SKIP where
  * the device has too little memory); nothing is thrown. `dump`: directory for this run's tensors, or NULL. */
 void bf_run_case(const bf_backend *, bf_context *, const bf_device *, const bf_prepared *, const bf_kernel *,
