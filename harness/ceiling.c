@@ -7,17 +7,26 @@
 #include "../kernels/common/stream.h"
 #include "statistics.h"
 
-static const char *const modes[] = {"copy", "read", "write", "triad"};
+static const char *const modes[] = {"copy", "read", "write", "triad", "mix"};
 
-static bf_problem problem_of(int mode, int store, uint64_t bytes, void *in, void *out, void *word) {
+enum { ROUNDS = 5 }; /* of the run that decides between composed and mixed */
+
+/* What a part is to move. Bytes read begin at in[] + skip, bytes written at out[] + skip. */
+typedef struct work {
+    int mode;
+    uint64_t read, written, skip;
+} work;
+
+static bf_problem problem_of(const work *w, int store, char *in, char *out, void *word) {
     bf_problem p;
     memset(&p, 0, sizeof p);
-    p.dim[STREAM_N] = (int64_t)(bytes / 16 * 4);
-    p.param[STREAM_MODE] = mode, p.param[STREAM_STORE] = store;
+    p.dim[STREAM_N] = (int64_t)((w->read ? w->read : w->written) / 16 * 4);
+    if (w->mode == STREAM_MIX) p.dim[STREAM_M] = (int64_t)(w->written / 16 * 4);
+    p.param[STREAM_MODE] = w->mode, p.param[STREAM_STORE] = store;
     p.type[STREAM_X] = p.type[STREAM_Y] = p.type[STREAM_Z] = BF_F32, p.type[STREAM_C] = BF_U32;
-    if (mode == STREAM_COPY || mode == STREAM_READ) p.ptr[STREAM_X] = in;
-    if (mode == STREAM_COPY || mode == STREAM_WRITE) p.ptr[STREAM_Y] = out;
-    if (mode == STREAM_READ) p.ptr[STREAM_C] = word;
+    if (w->read) p.ptr[STREAM_X] = in + w->skip;
+    if (w->written) p.ptr[STREAM_Y] = out + w->skip;
+    if (w->mode == STREAM_READ || w->mode == STREAM_MIX) p.ptr[STREAM_C] = word;
     return p;
 }
 
@@ -28,38 +37,71 @@ static double median_of(bf_ceiling *c, const bf_kernel *k, bf_problem *p, double
     return bf_summarize(buffer, (size_t)c->copies).median;
 }
 
-/* Fastest kernel and kind of store for one part. */
-static int calibrate(bf_ceiling *c, int part, int mode, uint64_t bytes, void *const *in, uint64_t in_skip,
-                     void *const *out, uint64_t out_skip, bf_error *err) {
+static int usable(const bf_ceiling *c, const bf_kernel *k) {
+    return !strcmp(k->op, "stream") && k->target == c->backend->target && k->role != BF_TWIN && (!k->available || k->available());
+}
+
+/* Fastest kernel and kind of store for a part, which is added to c. */
+static int calibrate(bf_ceiling *c, work w, void *const *in, void *const *out, bf_error *err) {
+    size_t room = sizeof(bf_problem) * (size_t)c->copies;
     double *t = malloc(sizeof *t * (size_t)c->copies), best = 0;
-    bf_problem *p = malloc(sizeof *p * (size_t)c->copies), *keep = malloc(sizeof *p * (size_t)c->copies);
-    int best_store = 0, rc = t && p && keep ? 0 : bf_fail(err, "out of memory");
+    bf_problem *p = malloc(room), *keep = malloc(room);
+    int part = c->part_kernel[0] != NULL, best_store = 0, rc = t && p && keep ? 0 : bf_fail(err, "out of memory");
     for (size_t i = 0; !rc && i < bf_kernel_count(); i++) {
         const bf_kernel *k = bf_kernel_at(i);
-        if (strcmp(k->op, "stream") || k->target != c->backend->target || k->role == BF_TWIN) continue;
-        if (k->available && !k->available()) continue;
-        for (int store = 0; store < (mode == STREAM_READ ? 1 : 2) && !rc; store++) {
+        for (int store = 0; usable(c, k) && store < (w.written ? 2 : 1) && !rc; store++) {
             for (int n = 0; n < c->copies; n++)
-                p[n] = problem_of(mode, store, bytes, in ? (char *)in[n] + in_skip : NULL,
-                                  out ? (char *)out[n] + out_skip : NULL, c->word);
+                p[n] = problem_of(&w, store, w.read ? in[n] : NULL, w.written ? out[n] : NULL, c->word);
             if (!k->accepts(&p[0])) continue;
             double m = median_of(c, k, p, t, err);
             if (m < 0) rc = -1;
             if (!rc && (!c->part_kernel[part] || m < best)) {
                 best = m, best_store = store, c->part_kernel[part] = k;
-                memcpy(keep, p, sizeof *p * (size_t)c->copies);
+                memcpy(keep, p, room);
             }
         }
     }
-    if (!rc && !c->part_kernel[part]) rc = bf_fail(err, "no stream kernel for %s: no ceiling", modes[mode]);
+    if (!rc && !c->part_kernel[part]) rc = bf_fail(err, "no stream kernel for %s: no ceiling", modes[w.mode]);
     if (!rc) {
         size_t n = strlen(c->name);
-        snprintf(c->name + n, sizeof c->name - n, "%s%s %s%s", n ? " + " : "", c->part_kernel[part]->name, modes[mode],
+        snprintf(c->name + n, sizeof c->name - n, "%s%s %s%s", n ? " + " : "", c->part_kernel[part]->name, modes[w.mode],
                  best_store ? " nt" : "");
         c->part[part] = keep, keep = NULL;
-        c->bytes += (mode == STREAM_COPY ? 2 : 1) * (bytes / 16 * 16);
+        c->bytes += w.read / 16 * 16 + w.written / 16 * 16;
     }
     free(t), free(p), free(keep);
+    return rc;
+}
+
+/* Below 1 % of the bytes a part is noise, and what it would add is not the memory's time but a launch's. */
+static int counts(uint64_t bytes, uint64_t all) { return bytes && bytes * 100 >= all; }
+
+static int compose(bf_ceiling *c, void *const *in, void *const *out, uint64_t r, uint64_t w, bf_error *err) {
+    uint64_t both = (r < w ? r : w) / 256 * 256; /* what follows starts aligned */
+    int rc = 0;
+    if (!counts(both, r + w)) both = 0;
+    if (both) rc = calibrate(c, (work){STREAM_COPY, both, both, 0}, in, out, err);
+    /* Of the other side the rounding may have left something too: that is no third part. */
+    if (!rc && r >= w && counts(r - both, r + w)) rc = calibrate(c, (work){STREAM_READ, r - both, 0, both}, in, out, err);
+    if (!rc && w > r && counts(w - both, r + w)) rc = calibrate(c, (work){STREAM_WRITE, 0, w - both, both}, in, out, err);
+    return rc;
+}
+
+static void drop_parts(bf_ceiling *c) {
+    free(c->part[0]), free(c->part[1]);
+    c->part[0] = c->part[1] = NULL;
+}
+
+/* 1 when b moves a byte in less time than a; both run in turn, so that a busy neighbour slows both. -1 with err. */
+static int faster(bf_ceiling *a, bf_ceiling *b, bf_error *err) {
+    size_t n = (size_t)a->copies;
+    double *t = malloc(sizeof *t * 2 * ROUNDS * n), *u = t + ROUNDS * n;
+    int rc = t ? 0 : bf_fail(err, "out of memory");
+    for (size_t i = 0; i < ROUNDS && !rc; i++)
+        rc = bf_ceiling_time(a, t + i * n, err) || bf_ceiling_time(b, u + i * n, err) ? -1 : 0;
+    if (!rc)
+        rc = bf_summarize(u, ROUNDS * n).median / (double)b->bytes < bf_summarize(t, ROUNDS * n).median / (double)a->bytes;
+    free(t);
     return rc;
 }
 
@@ -69,24 +111,25 @@ int bf_ceiling_open(const bf_backend *b, bf_context *x, int copies, void *const 
     c->backend = b, c->context = x, c->copies = copies;
     c->word = b->alloc(x, 256, err);
     if (!c->word) return -1;
-    if (r > input_bytes) r = input_bytes;
-    if (w > output_bytes) w = output_bytes;
-    uint64_t both = (r < w ? r : w) / 256 * 256; /* what follows starts aligned */
-    int part = 0, rc = 0;
-    /* Below 1 % of the bytes a part is noise, and what it would add is not the memory's time but a launch's. */
-    if (both * 100 >= r + w) rc = calibrate(c, part++, STREAM_COPY, both, input, 0, output, 0, err);
-    else both = 0;
-    if (!rc && r > both && (r - both) * 100 >= r + w)
-        rc = calibrate(c, part++, STREAM_READ, r - both, input, both, NULL, 0, err);
-    if (!rc && w > both && (w - both) * 100 >= r + w)
-        rc = calibrate(c, part++, STREAM_WRITE, w - both, NULL, 0, output, both, err);
+    if (r > input_bytes) w = (uint64_t)((double)w * (double)input_bytes / (double)r), r = input_bytes;
+    if (w > output_bytes) r = (uint64_t)((double)r * (double)output_bytes / (double)w), w = output_bytes;
+    bf_ceiling mixed = *c;
+    int rc = compose(c, input, output, r, w, err);
+    if (!rc && counts(r, r + w) && counts(w, r + w) && r >= 16 && w >= 16) {
+        rc = calibrate(&mixed, (work){STREAM_MIX, r, w, 0}, input, output, err);
+        int better = rc ? -1 : faster(c, &mixed, err);
+        if (better > 0) drop_parts(c), *c = mixed;
+        else drop_parts(&mixed);
+        if (better < 0) rc = -1;
+    }
+    if (!rc && !c->part_kernel[0]) rc = bf_fail(err, "nothing to stream: no ceiling");
     if (rc) bf_ceiling_close(c);
     return rc;
 }
 
 void bf_ceiling_close(bf_ceiling *c) {
     if (c->word) c->backend->free(c->context, c->word);
-    free(c->part[0]), free(c->part[1]);
+    drop_parts(c);
     memset(c, 0, sizeof *c);
 }
 

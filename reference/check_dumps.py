@@ -177,16 +177,18 @@ def quantiser(run, x):
 
 def stream(run):
     mode = run.fields["mode"]
-    if mode == "read":
+    if mode in ("read", "mix"):
         parity = int(np.bitwise_xor.reduce(run.raw("x").view(np.uint32)))
         if parity != int(run.raw("c").reshape(-1)[0]):
             yield "c: not the XOR of all words"
-        return
+        if mode == "read":
+            return
     x = run.values("x") if run.raw("x") is not None else None
     if mode == "copy":
         y = x
-    elif mode == "write":
-        y = (0x3F800000 | (np.arange(int(run.number("n"))) & 0xFF)).astype(np.uint32).view(np.float32).astype(np.float64)
+    elif mode in ("write", "mix"):
+        length = int(run.number("m" if mode == "mix" else "n"))
+        y = (0x3F800000 | (np.arange(length) & 0xFF)).astype(np.uint32).view(np.float32).astype(np.float64)
     else:
         with np.errstate(invalid="ignore"):
             y = x + 3 * run.values("z")

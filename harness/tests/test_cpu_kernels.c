@@ -489,6 +489,31 @@ Test(cpu_kernels, stream_moves_every_word) {
     bf_pool_free(pool);
 }
 
+/* Both arrays longer in turn, shares that no line divides, addresses that are aligned to nothing, several chunks. */
+Test(cpu_kernels, stream_mix_moves_every_word) {
+    static const int64_t sizes[][2] = {{4, 4},       {4, 60},       {60, 4},         {64, 128},      {1028, 516},     {2052, 14364},
+                                       {14364, 2052}, {2100, 132},  {700004, 350004}, {350004, 700004}, {100004, 700028}, {1, 700001}, {300001, 300003}};
+    bf_pool *pool = bf_pool_new(2);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (const bf_kernel **k = kernels_of("stream", 0); *k; k++)
+            for (int v = 0; v < 6; v++) {
+                int64_t n = sizes[s][0], m = sizes[s][1], bad = 0;
+                size_t skew = (size_t)v / 2 * 20;
+                buffer x = buffer_new((size_t)n * 4, skew), y = buffer_new((size_t)m * 4, skew);
+                uint32_t word = 1, want = 0;
+                bf_problem p = {.dim = {n, m}, .param = {STREAM_MIX, v % 2}, .ptr = {x.p, NULL, y.p, &word}};
+                for (int64_t i = 0; i < n; i++) put(BF_F32, x.p, i, (uint32_t)i * 2654435761u), want ^= (uint32_t)i * 2654435761u;
+                if ((*k)->accepts(&p)) {
+                    (*k)->run(&p, pool);
+                    for (int64_t i = 0; i < m; i++) bad += at(BF_F32, y.p, i) != (0x3f800000u | ((uint32_t)i & 0xffu));
+                    cr_expect_eq(bad, 0, "%s n %ld m %ld variant %d", (*k)->name, (long)n, (long)m, v);
+                    cr_expect_eq(word, want, "%s n %ld m %ld variant %d: c", (*k)->name, (long)n, (long)m, v);
+                }
+                buffers_free(&x, 1), buffers_free(&y, 1);
+            }
+    bf_pool_free(pool);
+}
+
 /* ---- pool ---- */
 
 typedef struct cover {

@@ -384,3 +384,21 @@ Test(cuda_kernels, stream_moves_every_word) {
                 free(x), free(z), free(y), free(c);
             }
 }
+/* Both arrays longer in turn, shares with and without whole lines, tails. */
+Test(cuda_kernels, stream_mix_moves_every_word) {
+    static const int64_t sizes[][2] = {{4, 4}, {60, 4}, {4, 1028}, {4100, 8200}, {8200, 4100}, {30004, 4284}, {4284, 30004}, {9000, 8999}, {40001, 20003}, {12345, 70001}};
+    state = 8;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int v = 0; v < 3; v++) {
+            const bf_kernel *k = find(v ? "stream_vec" : "stream_naive");
+            int64_t n = sizes[s][0], m = sizes[s][1];
+            uint32_t *x = buffer((uint64_t)n * 4), *y = buffer((uint64_t)m * 4), *c = buffer(4), want = 0;
+            for (int64_t i = 0; i < n; i++) want ^= x[i] = (uint32_t)draw();
+            bf_problem p = {.dim = {n, m}, .param = {STREAM_MIX, v == 2}, .ptr = {x, NULL, y, c}};
+            launch(k, &p);
+            cr_expect_eq(*c, want, "%s n=%ld m=%ld: c", k->name, (long)n, (long)m);
+            for (int64_t i = 0; i < m; i++)
+                cr_assert_eq(y[i], 0x3f800000u | ((uint32_t)i & 255), "%s n=%ld m=%ld: y[%ld]", k->name, (long)n, (long)m, (long)i);
+            free(x), free(y), free(c);
+        }
+}

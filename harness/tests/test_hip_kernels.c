@@ -422,6 +422,34 @@ Test(hip_kernels, stream) {
                     for (int k = 0; k < 2; k++)
                         stream_check(k ? "stream_vec" : "stream_naive", mode, store, N[s], offset);
 }
+/* Both arrays longer in turn, shares with and without whole lines, tails, addresses that are not aligned. */
+static void stream_mix_check(const char *name, int store, int64_t n, int64_t m, int offset) {
+    const bf_kernel *kernel = find(name);
+    block x = input((size_t)n * 4, 4 * offset), y = output((size_t)m * 4, 4 * offset), c = output(4, 0);
+    bf_problem p = {.dim = {n, m}, .param = {STREAM_MIX, store}, .type = {BF_F32, BF_F32, BF_F32, BF_U32}};
+    p.ptr[STREAM_X] = x.at, p.ptr[STREAM_Y] = y.at, p.ptr[STREAM_C] = c.at;
+    uint32_t all = 0, got;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t word = bits32();
+        memcpy(x.at + 4 * i, &word, 4);
+        all ^= word;
+    }
+    if (kernel->accepts(&p)) {
+        run(kernel, &p);
+        cr_expect_eq(*(uint32_t *)c.at, all, "%s n=%ld m=%ld: c", name, (long)n, (long)m);
+        for (int64_t i = 0; i < m; i++) {
+            memcpy(&got, y.at + 4 * i, 4);
+            cr_assert_eq(got, 0x3f800000u | (i & 0xff), "%s store %d n=%ld m=%ld: y[%ld]", name, store, (long)n, (long)m, (long)i);
+        }
+    }
+    drop(x, name), drop(y, name), drop(c, name);
+}
+Test(hip_kernels, stream_mix) {
+    static const int64_t sizes[][2] = {{4, 4}, {60, 4}, {4, 1028}, {4100, 8200}, {8200, 4100}, {30004, 4284}, {4284, 30004}, {9000, 8999}, {40001, 20003}, {12345, 70001}};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int v = 0; v < 8; v++)
+            stream_mix_check(v & 1 ? "stream_vec" : "stream_naive", v >> 1 & 1, sizes[s][0], sizes[s][1], v >> 2);
+}
 
 /* ---- twins: all there, all run, none gives the sound kernel's answer. (Which witness catches which: cases/.) ---- */
 static void twin_matvec(const bf_kernel *twin) {

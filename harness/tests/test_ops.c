@@ -390,11 +390,36 @@ Test(ops, stream_modes) {
     end();
 }
 
+/* Both outputs of mix count, each to its last word; m and the mode go together. */
+Test(ops, stream_mix) {
+    begin("stream n=8 m=64 mode=mix fill=bits", NULL);
+    uint32_t parity = 0, *y = t[STREAM_Y].data;
+    for (int i = 0; i < 8; i++) parity ^= ((uint32_t *)t[STREAM_X].data)[i];
+    for (uint32_t i = 0; i < 64; i++) y[i] = 0x3f800000u | i;
+    *(uint32_t *)t[STREAM_C].data = parity;
+    cr_assert_eq(judge(&plain), BF_PASS);
+    cr_assert_eq(v.outputs, 65);
+    y[63] ^= 1;
+    cr_assert_eq(judge(&plain), BF_FAIL);
+    cr_assert_eq(v.mismatched, 1);
+    y[63] ^= 1, *(uint32_t *)t[STREAM_C].data ^= 1;
+    cr_assert_eq(judge(&plain), BF_FAIL);
+    end();
+    static const char *const wrong[] = {"stream n=8 mode=mix", "stream n=8 m=8 mode=copy"};
+    for (int i = 0; i < 2; i++) {
+        bf_tensor none[BF_MAX_TENSORS];
+        cr_assert_eq(bf_case_parse_line(wrong[i], strlen(wrong[i]), NULL, 0, &cases, &err), 0);
+        const bf_case *w = &cases.item[cases.count - 1];
+        cr_assert_eq(w->op->tensors(&w->problem, NULL, none, &err), -1);
+        cr_assert_not_null(strstr(err.text, "mode=mix"), "%s", err.text);
+    }
+}
+
 /* Every op: tensors agree with the bytes it claims to move, and the union over the paths holds every path's. */
 Test(ops, tensors_and_bytes_agree) {
     static const char *const lines[] = {"convert n=100 from=f32 to=bf16", "q4k_dequant m=3 k=512 to=f16",
                                         "q4k_matvec m=3 k=512 n=2 x=bf16", "stream n=64 mode=triad",
-                                        "stream n=64 mode=copy"};
+                                        "stream n=64 mode=copy", "stream n=64 m=448 mode=mix"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         begin(lines[i], NULL);
         uint64_t in = 0, out = 0;
