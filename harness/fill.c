@@ -183,6 +183,19 @@ static int is_pattern(bf_fill f) {
            f == BF_FILL_FINITE_EDGE;
 }
 
+/* bf_ref_encode, quickly where the result is a normal number: ties to even by an addition in the 52-bit fraction. A fill of the
+ * timed cases has 10^8 values. */
+static uint32_t encode(bf_dtype type, double v) {
+    bf_ref_format f = bf_ref_format_of(type);
+    uint64_t u;
+    memcpy(&u, &v, 8);
+    int drop = 52 - f.fraction, e = (int)(u >> 52 & 0x7ff) - 1023;
+    if (e < f.emin || e >= f.emax) return bf_ref_encode(type, v);
+    uint64_t rounded = (u & ~(UINT64_C(1) << 63)) + (UINT64_C(1) << (drop - 1)) - 1 + (u >> drop & 1);
+    uint32_t magnitude = (uint32_t)((rounded >> drop) - ((uint64_t)(1023 - 1 + f.emin) << f.fraction));
+    return (uint32_t)(u >> 63) << (f.bits - 1) | magnitude;
+}
+
 void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, int64_t rows, int64_t columns, int pow2,
                     void *out) {
     double scale = power2(pow2 < -1000 ? -1000 : pow2 > 1000 ? 1000 : pow2);
@@ -197,7 +210,7 @@ void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, in
             if (is_pattern(f))
                 bits = pattern(f, seed, type, rows, row, column, r);
             else
-                bits = bf_ref_encode(type, value(f, seed, stream, row, columns, column, r, more) * scale);
+                bits = encode(type, value(f, seed, stream, row, columns, column, r, more) * scale);
             if (type == BF_F32)
                 memcpy((char *)out + 4 * i, &bits, 4);
             else
