@@ -30,11 +30,17 @@ static bf_problem problem_of(const work *w, int store, char *in, char *out, void
     return p;
 }
 
-static double median_of(bf_ceiling *c, const bf_kernel *k, bf_problem *p, double *buffer, bf_error *err) {
+/* Copies of the buffers that a choice between variants needs: more bytes than any last-level cache, not all there are. */
+static int enough(int copies, uint64_t bytes) {
+    double n = 512e6 / (double)(bytes ? bytes : 1) + 1;
+    return n < copies ? (int)n : copies;
+}
+
+static double median_of(bf_ceiling *c, const bf_kernel *k, bf_problem *p, int copies, double *buffer, bf_error *err) {
     /* The first pass pays for page faults, module load and cold branches. */
     for (int pass = 0; pass < 2; pass++)
-        if (c->backend->time(c->context, k, p, c->copies, buffer, err)) return -1;
-    return bf_summarize(buffer, (size_t)c->copies).median;
+        if (c->backend->time(c->context, k, p, copies, buffer, err)) return -1;
+    return bf_summarize(buffer, (size_t)copies).median;
 }
 
 static int usable(const bf_ceiling *c, const bf_kernel *k) {
@@ -53,7 +59,7 @@ static int calibrate(bf_ceiling *c, work w, void *const *in, void *const *out, b
             for (int n = 0; n < c->copies; n++)
                 p[n] = problem_of(&w, store, w.read ? in[n] : NULL, w.written ? out[n] : NULL, c->word);
             if (!k->accepts(&p[0])) continue;
-            double m = median_of(c, k, p, t, err);
+            double m = median_of(c, k, p, enough(c->copies, w.read + w.written), t, err);
             if (m < 0) rc = -1;
             if (!rc && (!c->part_kernel[part] || m < best)) {
                 best = m, best_store = store, c->part_kernel[part] = k;
@@ -93,14 +99,15 @@ static void drop_parts(bf_ceiling *c) {
 }
 
 /* 1 when b moves a byte in less time than a; both run in turn, so that a busy neighbour slows both. -1 with err. */
-static int faster(bf_ceiling *a, bf_ceiling *b, bf_error *err) {
-    size_t n = (size_t)a->copies;
+static int faster(const bf_ceiling *one, const bf_ceiling *other, bf_error *err) {
+    bf_ceiling a = *one, b = *other;
+    a.copies = b.copies = enough(a.copies, a.bytes);
+    size_t n = (size_t)a.copies;
     double *t = malloc(sizeof *t * 2 * ROUNDS * n), *u = t + ROUNDS * n;
     int rc = t ? 0 : bf_fail(err, "out of memory");
     for (size_t i = 0; i < ROUNDS && !rc; i++)
-        rc = bf_ceiling_time(a, t + i * n, err) || bf_ceiling_time(b, u + i * n, err) ? -1 : 0;
-    if (!rc)
-        rc = bf_summarize(u, ROUNDS * n).median / (double)b->bytes < bf_summarize(t, ROUNDS * n).median / (double)a->bytes;
+        rc = bf_ceiling_time(&a, t + i * n, err) || bf_ceiling_time(&b, u + i * n, err) ? -1 : 0;
+    if (!rc) rc = bf_summarize(u, ROUNDS * n).median / (double)b.bytes < bf_summarize(t, ROUNDS * n).median / (double)a.bytes;
     free(t);
     return rc;
 }

@@ -27,7 +27,7 @@ run "devices" "$bf" devices
 run "check of all suites" "$bf" check
 run "twins, kernels broken on purpose," "$bf" check --twins
 run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
-run "bench of the suite cases/bench" "$bf" bench --best --size "${BENCH_MB:-1100}" --seconds "${BENCH_SECONDS:-1}"
+run "bench of the suite cases/bench" "$bf" bench --best --size "${BENCH_MB:-1100}" --seconds "${BENCH_SECONDS:-0.5}"
 run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1
 printf '[report %4d s] writing %s\n' "$((SECONDS - started))" "$out" >&2
 python3=/usr/bin/python3
