@@ -244,11 +244,8 @@ static int child_open(bf_worker *w, bf_error *err) {
     d->prepared_case = -1;
     snprintf(threads, sizeof threads, "%d", d->b->o->threads);
     if (d->b->o->threads) setenv("BF_CPU_THREADS", threads, 1);
-    d->context = dev->backend->open(dev, err);
-    if (!d->context) return -1;
-    uint64_t nonce = (uint64_t)getpid() * 0x9e3779b97f4a7c15ull, proof = 0;
-    if (dev->backend->prove(d->context, nonce, &proof, err)) return -1;
-    return proof == bf_proof_expected(nonce) ? 0 : bf_fail(err, "the device did not compute its proof: refused");
+    d->context = bf_open_proved(dev, err);
+    return d->context ? 0 : -1;
 }
 
 static int child_job(bf_worker *w, size_t index, void *out) {

@@ -365,6 +365,10 @@ int bf_command_check(bf_options *o) {
     announce(k);
     if (run_devices(k, &err)) return fail(k, BF_EXIT_USAGE, &err);
     status = summary(k, k->total);
+    if (k->refused && !interrupted && bf_select_proved(&o->select, &k->found, k->proved, &err)) {
+        fprintf(stderr, "blackframe: %s\n", err.text);
+        status = BF_EXIT_NO_DEVICE;
+    }
     if (bf_record_close(k->record, &err)) {
         fprintf(stderr, "blackframe: %s\n", err.text);
         status = BF_EXIT_USAGE;

@@ -25,7 +25,8 @@ typedef struct fail {
     const bf_fail_entry *entry[MAX_ENTRIES];
     int entries;
     bf_fail_result *result; /* [device][entry] */
-    unsigned char have[BF_MAX_DEVICES][MAX_ENTRIES], proved[BF_MAX_DEVICES];
+    unsigned char have[BF_MAX_DEVICES][MAX_ENTRIES];
+    int proved[BF_MAX_DEVICES];
     bf_record *record;
     long reproduced, not_reproduced, measured, skipped, refused;
     int shown; /* entries printed so far */
@@ -84,7 +85,7 @@ static void show(fail *f, int all) {
             else missing = 1;
         }
         if (missing && !all) return;
-        if (n) bf_fail_show(stdout, f->entry[e], s, n, f->o->verbose, f->o->program);
+        if (n) bf_fail_show(stdout, bf_fail_width(stdout), f->entry[e], s, n, f->o->verbose, f->o->program);
         fflush(stdout);
     }
 }
@@ -185,6 +186,7 @@ static int run(fail *f, bf_error *err) {
     if (pass(f, 0, err) || pass(f, 1, err)) return BF_EXIT_USAGE;
     show(f, 1);
     status = summary(f);
+    if (f->refused && !interrupted && bf_select_proved(&f->o->select, &f->found, f->proved, err)) status = BF_EXIT_NO_DEVICE;
     if (bf_record_close(f->record, err)) status = BF_EXIT_USAGE;
     f->record = NULL;
     return status;
@@ -198,7 +200,7 @@ int bf_command_fail(bf_options *o) {
     f->o = o;
     int status = choose(f, &err) ? BF_EXIT_USAGE : BF_EXIT_OK;
     if (!status && o->list)
-        bf_fail_list(stdout, f->entry, f->entries);
+        bf_fail_list(stdout, bf_fail_width(stdout), f->entry, f->entries);
     else if (!status)
         status = run(f, &err);
     if (err.text[0]) fprintf(stderr, "blackframe: %s\n", err.text);

@@ -19,11 +19,12 @@ typedef enum bf_fail_verdict { BF_REPRODUCED, BF_NOT_REPRODUCED, BF_MEASURED, BF
 const char *bf_fail_kind_name(bf_fail_kind);       /* "numeric", ... */
 const char *bf_fail_verdict_name(bf_fail_verdict); /* "REPRODUCED", "NOT REPRODUCED", ... */
 
-/* One of the two ways. What `type` means (a label, a storage type) is the entry's. kernel NULL: the kernel that is preferred on
+/* One of the two ways. What `type` (a label, a storage type) and `number` mean is the entry's. kernel NULL: the kernel that is preferred on
  * this device. */
 typedef struct bf_fail_way {
     const char *kernel;
     bf_dtype type;
+    int number;
 } bf_fail_way;
 
 /* What a way produced: counts over one output, and the first value at fault. */
@@ -39,7 +40,7 @@ typedef struct bf_fail_side {
     char judged[96];    /* the op's own judgement of this way, where there is one */
 } bf_fail_side;
 
-enum { BF_FAIL_ROWS = 16, BF_FAIL_COLUMNS = 6, BF_FAIL_CELL = 40 };
+enum { BF_FAIL_ROWS = 20, BF_FAIL_COLUMNS = 6, BF_FAIL_CELL = 40 };
 
 typedef struct bf_fail_result { /* plain memory: it travels through a pipe */
     bf_fail_verdict verdict;
@@ -112,12 +113,20 @@ void bf_lab_close(bf_job_run *);
 const bf_kernel *bf_lab_kernel(const bf_lab *, const char *op, const char *name, const bf_problem *, bf_error *);
 /* Runs it from poisoned outputs; outputs are in t[].data afterwards. `op` of steps: the kernel's. */
 int bf_lab_run(const bf_lab *, bf_job_run *, const char *op, const char *kernel, bf_error *);
+/* One launch by the host's clock, from the loading of its code to the result, without the copies. */
+int bf_lab_once(const bf_lab *, bf_job_run *, const char *op, const char *kernel, double *seconds, bf_error *);
 /* The same, timed: seconds of `count` launches on the same buffers. */
 int bf_lab_time(const bf_lab *, bf_job_run *, const char *op, const char *kernel, int count, double *seconds, bf_error *);
 /* The float64 reference of the inputs as they are now, and ref[slot] of every output (for kernels without 8-bit paths). */
 int bf_lab_expect(const bf_lab *, bf_job_run *, bf_error *);
 /* The op's judgement of the outputs of the last run, written into side->judged. 1: PASS. */
 int bf_lab_judge(bf_job_run *, bf_fail_side *);
+
+/* An opened and planted problem, both ways: the reference, the sound kernel (which must pass; its census), then the broken one, whose
+ * outputs stay in t[].data. `slot` is the output that is counted. */
+int bf_lab_pair(const bf_lab *, bf_job_run *, const bf_fail_entry *, int slot, bf_fail_result *, bf_error *);
+/* Finite outputs of the slot that are not within the bound. */
+int64_t bf_lab_wrong(const bf_job_run *, int slot);
 
 /* Values of tensor elements, as floating-point numbers. */
 double bf_lab_get(const bf_tensor *, int64_t index);

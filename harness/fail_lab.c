@@ -9,6 +9,7 @@
 #include "../reference/number.h"
 #include "compare.h"
 #include "runner.h"
+#include "worker.h"
 
 static int allocate(bf_tensor *t, bf_error *err) {
     t->data = calloc(1, t->bytes + 64);
@@ -112,16 +113,25 @@ static int launch_open(launch *l, bf_job_run *j, bf_error *err) {
     return rc;
 }
 
-int bf_lab_run(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, bf_error *err) {
+static int launched(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, double *seconds, bf_error *err) {
     launch l = {.lab = lab};
     if (!(j->kernel = bf_lab_kernel(lab, op, kernel, &j->p, err))) return -1;
     int rc = launch_open(&l, j, err);
+    double begin = bf_now();
     if (!rc) rc = lab->backend->run(lab->context, j->kernel, &l.p, err);
+    *seconds = bf_now() - begin;
     for (int i = 0; i < BF_MAX_TENSORS && !rc; i++)
         if (j->t[i].role == BF_OUTPUT && l.base[i])
             rc = lab->backend->download(lab->context, j->t[i].data, l.base[i], j->t[i].bytes, err);
     launch_close(&l);
     return rc;
+}
+int bf_lab_run(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, bf_error *err) {
+    double seconds;
+    return launched(lab, j, op, kernel, &seconds, err);
+}
+int bf_lab_once(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, double *seconds, bf_error *err) {
+    return launched(lab, j, op, kernel, seconds, err);
 }
 
 int bf_lab_time(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, int count, double *seconds, bf_error *err) {
@@ -156,6 +166,31 @@ int bf_lab_judge(bf_job_run *j, bf_fail_side *side) {
         snprintf(side->judged, sizeof side->judged, "%s%s", bf_status_name(v.status), v.status == BF_PASS ? ", exact" : "");
     if (v.status == BF_FAIL) snprintf(side->judged, sizeof side->judged, "FAIL, %lld of %lld wrong", (long long)v.mismatched, (long long)v.outputs);
     return v.status == BF_PASS;
+}
+
+int64_t bf_lab_wrong(const bf_job_run *j, int slot) {
+    const bf_dump *d = &j->ref[slot];
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->count; i++) {
+        double v = bf_lab_get(&j->t[slot], i);
+        n += isfinite(v) && !isnan(d->bound[i]) && !(fabs(v - d->ref[i]) <= d->bound[i]);
+    }
+    return n;
+}
+
+int bf_lab_pair(const bf_lab *lab, bf_job_run *j, const bf_fail_entry *e, int slot, bf_fail_result *r, bf_error *err) {
+    const char *op = j->c->op->name;
+    r->sides = 2;
+    if (bf_lab_expect(lab, j, err) || bf_lab_run(lab, j, op, e->sound.kernel, err)) return -1;
+    bf_lab_census(&r->sound, &j->t[slot], 0, j->ref[slot].count, NULL);
+    bf_lab_name(&r->sound, j, NULL);
+    bf_fail_require(r, bf_lab_judge(j, &r->sound), "the sound kernel does not pass: %s", r->sound.judged);
+    r->sound.has_first = 0;
+    if (bf_lab_run(lab, j, op, e->broken.kernel, err)) return -1;
+    bf_lab_census(&r->broken, &j->t[slot], 0, j->ref[slot].count, j->ref[slot].ref);
+    r->broken.wrong += bf_lab_wrong(j, slot);
+    bf_lab_name(&r->broken, j, NULL);
+    return 0;
 }
 
 double bf_lab_get(const bf_tensor *t, int64_t i) { return bf_element_value(t, i); }

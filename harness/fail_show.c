@@ -10,35 +10,40 @@
 
 #include "record.h"
 
-static int width_of(FILE *f) {
+int bf_fail_width(FILE *f) {
     struct winsize w;
-    int width = ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 100;
+    int width = fileno(f) >= 0 && ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 100;
     return width < 60 ? 60 : width > 120 ? 120 : width;
 }
+
+typedef struct page {
+    FILE *f;
+    int width;
+} page;
 
 enum { INDENT = 5, LABEL = 10 };
 
 /* "     label     text", wrapped at blanks, continued below the text. */
-static void field(FILE *f, const char *label, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void field(FILE *f, const char *label, const char *format, ...) {
+static void field(page *p, const char *label, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void field(page *p, const char *label, const char *format, ...) {
     char text[1024];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    int left = INDENT + (label ? LABEL : 0), room = width_of(f) - left;
-    for (const char *p = text, *first = text; *p;) {
-        int n = (int)strlen(p);
+    int left = INDENT + (label ? LABEL : 0), room = p->width - left;
+    for (const char *at = text; *at;) {
+        int n = (int)strlen(at);
         if (n > room)
-            for (n = room; n > 0 && p[n] != ' '; n--) {}
-        if (n <= 0) n = (int)strcspn(p, " ");
-        fprintf(f, "%*s%-*s%.*s\n", INDENT, "", left - INDENT, p == first && label ? label : "", n, p);
-        p += n;
-        while (*p == ' ') p++;
+            for (n = room; n > 0 && at[n] != ' '; n--) {}
+        if (n <= 0) n = (int)strcspn(at, " ");
+        fprintf(p->f, "%*s%-*s%.*s\n", INDENT, "", left - INDENT, at == text && label ? label : "", n, at);
+        at += n;
+        while (*at == ' ') at++;
     }
 }
 
-static void side(FILE *f, const char *label, const bf_fail_side *s) {
+static void side(page *p, const char *label, const bf_fail_side *s) {
     char wrong[48] = "", first[160] = "";
     if (s->wrong) snprintf(wrong, sizeof wrong, ", %lld wrong", (long long)s->wrong);
     if (s->has_first) {
@@ -46,12 +51,12 @@ static void side(FILE *f, const char *label, const bf_fail_side *s) {
                          2 * (int)bf_dtype_bytes(s->type, 1), (unsigned long long)s->bits, s->got);
         if (!isnan(s->source)) snprintf(first + n, sizeof first - (size_t)n, ", exactly %.6g", s->source);
     }
-    field(f, label, "%s: %lld values: %lld inf, %lld NaN, %lld zero%s%s%s%s", s->what, (long long)s->values, (long long)s->inf,
+    field(p, label, "%s: %lld values: %lld inf, %lld NaN, %lld zero%s%s%s%s", s->what, (long long)s->values, (long long)s->inf,
           (long long)s->nan, (long long)s->zero, wrong, first, s->judged[0] ? "; " : "", s->judged);
 }
 
 /* A table: rows that begin with # are heads, and start a new one. */
-static void table(FILE *f, const bf_fail_result *r) {
+static void table(page *p, const bf_fail_result *r) {
     for (int begin = 0, end; begin < r->rows; begin = end) {
         int width[BF_FAIL_COLUMNS] = {0};
         for (end = begin + 1; end < r->rows && r->cell[end][0][0] != '#'; end++) {}
@@ -60,6 +65,8 @@ static void table(FILE *f, const bf_fail_result *r) {
                 int n = (int)strlen(r->cell[i][c]) - (r->cell[i][c][0] == '#');
                 if (n > width[c]) width[c] = n;
             }
+        int all = 0;
+        for (int c = 0; c < r->columns; c++) all += width[c] + (c ? 2 : 0);
         for (int i = begin; i < end; i++) {
             char line[BF_FAIL_COLUMNS * (BF_FAIL_CELL + 2) + 1] = "";
             int at = 0;
@@ -67,7 +74,7 @@ static void table(FILE *f, const bf_fail_result *r) {
                 at += snprintf(line + at, sizeof line - (size_t)at, c ? "  %*s" : "%-*s", width[c],
                                r->cell[i][c] + (r->cell[i][c][0] == '#'));
             while (at > 0 && line[at - 1] == ' ') line[--at] = 0;
-            fprintf(f, "%*s%s\n", INDENT + LABEL, "", line);
+            fprintf(p->f, "%*s%s\n", INDENT + (INDENT + LABEL + all <= p->width ? LABEL : 0), "", line);
         }
     }
 }
@@ -77,32 +84,35 @@ static void again(char *text, size_t room, const bf_fail_entry *e, const char *p
     else snprintf(text, room, "%s fail %s", program, e->id);
 }
 
-static void detail(FILE *f, const bf_fail_result *r) {
-    if (r->input[0]) field(f, "input", "%s", r->input);
-    if (r->sides) side(f, "broken", &r->broken), side(f, "sound", &r->sound);
-    if (r->seen[0]) field(f, "seen", "%s", r->seen);
-    table(f, r);
+static void detail(page *p, const bf_fail_result *r) {
+    if (r->input[0]) field(p, "input", "%s", r->input);
+    if (r->sides) side(p, "broken", &r->broken), side(p, "sound", &r->sound);
+    if (r->seen[0]) field(p, "seen", "%s", r->seen);
+    table(p, r);
 }
 
-void bf_fail_show(FILE *f, const bf_fail_entry *e, const bf_fail_shown *s, int n, int verbose, const char *program) {
+void bf_fail_show(FILE *f, int width, const bf_fail_entry *e, const bf_fail_shown *s, int n, int verbose, const char *program) {
     char line[512];
+    page p = {f, width};
     fprintf(f, "\n%-4s %s (%s)\n", e->id, e->name, bf_fail_kind_name(e->kind));
-    field(f, NULL, "%s", e->mechanism);
-    field(f, "from", "%s", e->thread);
-    field(f, "mend", "%s", e->fix);
+    field(&p, NULL, "%s", e->mechanism);
+    field(&p, "from", "%s", e->thread);
+    field(&p, "mend", "%s", e->fix);
     for (int i = 0; i < n; i++) {
         const bf_fail_result *r = s[i].result;
-        if (i == 0 || verbose || r->verdict == BF_NOT_REPRODUCED) detail(f, r);
+        if (i == 0 || verbose || r->verdict == BF_NOT_REPRODUCED) detail(&p, r);
         again(line, sizeof line, e, s[i].place, program);
-        fprintf(f, "%*s%-14s %-10s %6.2f s   %s\n", INDENT, "", bf_fail_verdict_name(r->verdict), s[i].place, r->seconds, line);
-        if (r->why[0]) field(f, r->verdict == BF_SKIPPED ? "needs" : "because", "%s", r->why);
+        fprintf(f, "%*s%-14s %-9s %5.2f s  %s\n", INDENT, "", bf_fail_verdict_name(r->verdict), s[i].place, r->seconds, line);
+        /* What every place says alike is said once. */
+        if (r->why[0] && (i == 0 || strcmp(r->why, s[i - 1].result->why))) field(&p, r->verdict == BF_SKIPPED ? "needs" : "because", "%s", r->why);
     }
 }
 
-void bf_fail_list(FILE *f, const bf_fail_entry *const *e, int n) {
+void bf_fail_list(FILE *f, int width, const bf_fail_entry *const *e, int n) {
+    page p = {f, width};
     for (int i = 0; i < n; i++) {
         fprintf(f, "%-4s %-26s %s\n", e[i]->id, e[i]->name, bf_fail_kind_name(e[i]->kind));
-        field(f, NULL, "%s", e[i]->mechanism);
+        field(&p, NULL, "%s", e[i]->mechanism);
     }
 }
 

@@ -32,7 +32,7 @@ bf_context *bf_open_proved(const bf_device *d, bf_error *err) {
     uint64_t nonce = (uint64_t)getpid() * 0x9e3779b97f4a7c15ull ^ (uint64_t)(bf_now() * 1e9), proof = 0;
     if (!x || d->backend->prove(x, nonce, &proof, err)) return NULL;
     if (proof == bf_proof_expected(nonce)) return x;
-    bf_fail(err, "%s: the device did not compute its proof (nonce 0x%llx, got 0x%llx, want 0x%llx): refused", d->name,
+    bf_fail(err, "%s: the device did not compute its proof (nonce 0x%llx, got 0x%llx, want 0x%llx): refused; mend: it runs nothing or runs it wrongly: reload the driver or restart", d->name,
             (unsigned long long)nonce, (unsigned long long)proof, (unsigned long long)bf_proof_expected(nonce));
     return NULL;
 }

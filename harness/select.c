@@ -298,6 +298,18 @@ int bf_select_devices(const bf_selection *s, bf_discovery *all, bf_error *err) {
     return status;
 }
 
+int bf_select_proved(const bf_selection *s, const bf_discovery *d, const int proved[BF_MAX_DEVICES], bf_error *err) {
+    for (int i = 0; bf_backends[i]; i++) {
+        int must = named(s->require, bf_backends[i]->name) || (s->backends && named(s->backends, bf_backends[i]->name)), there = 0;
+        for (int n = 0; n < d->devices; n++) there |= d->device[n].backend == bf_backends[i] && proved[n];
+        if (!must || there) continue;
+        bf_fail(err, "%s was asked for and none of its devices computes; the reason and the mend stand behind REFUSED; nothing ran in its place",
+                bf_backends[i]->name);
+        return BF_EXIT_NO_DEVICE;
+    }
+    return BF_EXIT_OK;
+}
+
 /* ---- jobs ---- */
 
 static int kernel_runs(const bf_selection *s, const bf_case *c, const bf_kernel *k, const bf_device *d) {

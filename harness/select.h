@@ -37,6 +37,10 @@ const char *bf_cases_directory(const char *wanted);
  * name, BF_EXIT_NO_DEVICE when a backend that was asked for or required has no device, with the cause in err. */
 int bf_select_devices(const bf_selection *, bf_discovery *, bf_error *);
 
+/* After a run: BF_EXIT_NO_DEVICE, with err, when a backend that was asked for or required by name had devices but none that
+ * opened and proved itself (proved[i] of device i); else BF_EXIT_OK. */
+int bf_select_proved(const bf_selection *, const bf_discovery *, const int proved[BF_MAX_DEVICES], bf_error *);
+
 /* One kernel on one case. */
 typedef struct bf_job {
     uint32_t case_index, kernel_index;

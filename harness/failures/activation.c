@@ -131,5 +131,5 @@ const bf_fail_entry bf_fail_a2 = {
     "Activations of 65,520 and more become infinite when they are stored in fp16; the next layer makes inf - inf = NaN of them.",
     "home-lab P40 logs: feed-forward outputs of bf16-era models beyond 65,504",
     "fp16-stored weights, fp32 activations and arithmetic (linear w=f16 x=f32 y=f32)",
-    {"linear_twin_acc-fp16", BF_F16}, {NULL, BF_F32}, run,
+    {"linear_twin_acc-fp16", BF_F16, 0}, {NULL, BF_F32, 0}, run,
 };

@@ -123,5 +123,5 @@ const bf_fail_entry bf_fail_a4 = {
     "Attention scores of 65,520 and more are +inf in fp16, and inf - inf in the softmax is NaN.",
     "home-lab P40 logs: Gemma-like heads of dimension 256",
     "scores and sums in fp32 (attention, any type of q, k and v)",
-    {"attention_twin_scores-fp16", BF_F16}, {NULL, BF_F32}, run,
+    {"attention_twin_scores-fp16", BF_F16, 0}, {NULL, BF_F32, 0}, run,
 };

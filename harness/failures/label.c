@@ -122,12 +122,12 @@ const bf_fail_entry bf_fail_a1 = {
     "The dtype of bf16 weights was redirected to fp16: the label changed, the bits did not, so that ordinary weights all read as about 1.",
     "home-lab P40 logs: bf16 checkpoints loaded under a bf16-to-fp16 redirect",
     "convert by value (convert, or a kernel that widens bf16: linear w=bf16)",
-    {"linear_twin_w-as-fp16", BF_F16}, {NULL, BF_BF16}, run,
+    {"linear_twin_w-as-fp16", BF_F16, 0}, {NULL, BF_BF16, 0}, run,
 };
 const bf_fail_entry bf_fail_a1b = {
     "A1b", "fp16-as-bf16", BF_FAIL_NUMERIC,
     "fp16 weights were read as bf16: 1.0 becomes 2^-7 and weights of ordinary size vanish.",
     "the same redirect in the other direction",
     "convert by value (convert, or linear w=f16)",
-    {"linear_twin_w-as-bf16", BF_BF16}, {NULL, BF_F16}, run,
+    {"linear_twin_w-as-bf16", BF_BF16, 0}, {NULL, BF_F16, 0}, run,
 };

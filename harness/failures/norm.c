@@ -115,5 +115,5 @@ const bf_fail_entry bf_fail_a3 = {
     "The sum of squares is kept in fp16: from K rms^2 = 65,520 on it is inf, x rsqrt(inf) = 0; small squares vanish and rsqrt(0) = inf.",
     "home-lab P40 logs: norms run in the activations' fp16",
     "sums in fp32 (norm of any input type)",
-    {"norm_twin_chain-fp16", BF_F16}, {NULL, BF_F32}, run,
+    {"norm_twin_chain-fp16", BF_F16, 0}, {NULL, BF_F32, 0}, run,
 };

@@ -134,10 +134,10 @@ Test(fail, text_fits_80_columns_and_json_has_everything) {
         if (bf_failures[i]->kind != BF_FAIL_NUMERIC) continue;
         bf_failure_run(&lab, bf_failures[i], &result);
         FILE *f = open_memstream(&text, &bytes);
-        bf_fail_show(f, bf_failures[i], &(bf_fail_shown){"cpu", &result}, 1, 1, "build/blackframe");
+        bf_fail_show(f, 80, bf_failures[i], &(bf_fail_shown){"cpu", &result}, 1, 1, "build/blackframe");
         fclose(f);
         for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-            cr_expect(strlen(line) <= 100, "%s: %zu columns: %s", bf_failures[i]->id, strlen(line), line);
+            cr_expect(strlen(line) <= 80, "%s: %zu columns: %s", bf_failures[i]->id, strlen(line), line);
         free(text);
         json_t *o = bf_fail_json(bf_failures[i], &result, "cpu", lab.device, program);
         cr_assert(o);

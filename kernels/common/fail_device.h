@@ -166,8 +166,10 @@ static int frame_plan(const bf_problem *p, bf_step *s) {
 }
 static int reduce_plan(const bf_problem *p, bf_step *s) {
     fail_args a = {{p->ptr[FAIL_REDUCE_X], nullptr}, {p->ptr[FAIL_REDUCE_Y], nullptr}, (int32_t)p->dim[FAIL_N], 1, 0, 0};
-    bf_step_set(&s[0], BF_STEP_FN(fail_reduce), 1, 1, 32 * (int64_t)p->param[FAIL_REDUCE_LAUNCHED], 1, 0, a);
-    return 1;
+    /* First as it was built, so that shared memory holds what an earlier launch left, whatever the device does with it. */
+    bf_step_set(&s[0], BF_STEP_FN(fail_reduce), 1, 1, 32 * FAIL_REDUCE_WARPS, 1, 0, a);
+    bf_step_set(&s[1], BF_STEP_FN(fail_reduce), 1, 1, 32 * (int64_t)p->param[FAIL_REDUCE_LAUNCHED], 1, 0, a);
+    return 2;
 }
 #define FAIL_STEP(id, text)                                                                                      \
     static const bf_kernel id##_kernel = {                                                                       \
