@@ -260,6 +260,8 @@ static double lse_bound(const row_bound *b, const bf_ref_attention_row *row, int
 
 static int by_probability(const bf_case *c) { return c->witness && bf_fill_random((bf_fill)bf_fill_parse(c->fill)); }
 
+static bf_want anything(void) { return (bf_want){.bound = INFINITY, .prob = INFINITY, .allow = BF_REF_ANY}; }
+
 static bf_want want_o(const bf_case *c, const attention_expected *e, const row_bound *b, int64_t row, int64_t i) {
     const bf_problem *p = &c->problem;
     const bf_ref_attention_row *r = &e->r.row[row];
@@ -270,8 +272,7 @@ static bf_want want_o(const bf_case *c, const attention_expected *e, const row_b
     if (!(w.allow & BF_ALLOW_FINITE)) return (bf_want){.value = NAN, .bound = NAN, .allow = w.allow};
     w.bound = element_bound(b, r, &e->r.element[i], column, 0);
     w.prob = element_bound(b, r, &e->r.element[i], column, 1);
-    if (!(column->sum < FLT_MAX / 4)) w.allow = BF_REF_ANY, w.bound = INFINITY;
-    if (w.allow != BF_ALLOW_FINITE && r->allow != BF_REF_FINITE) w.bound = INFINITY;
+    if (!(column->sum < FLT_MAX / 4) || (w.allow != BF_ALLOW_FINITE && r->allow != BF_REF_FINITE)) return anything();
     if (by_probability(c) && w.prob < w.bound) w.bound = w.prob;
     return w;
 }
@@ -280,7 +281,7 @@ static bf_want want_lse(const bf_case *c, const attention_expected *e, const row
     const bf_ref_attention_row *r = &e->r.row[row];
     bf_want w = {.value = r->lse, .allow = r->allow};
     if (!(w.allow & BF_ALLOW_FINITE)) w.bound = NAN;
-    else if (w.allow != BF_ALLOW_FINITE) w.bound = INFINITY;
+    else if (w.allow != BF_ALLOW_FINITE) return anything();
     else w.bound = lse_bound(b, r, 0), w.prob = lse_bound(b, r, 1);
     if (w.allow == BF_ALLOW_FINITE && by_probability(c) && w.prob < w.bound) w.bound = w.prob;
     return w;
