@@ -62,4 +62,28 @@ static inline float attention_mask(const attention_job *j, int64_t i, int64_t ke
 static inline float attention_sink(const attention_job *j, int64_t head) { return j->sink ? j->sink[head] : -INFINITY; }
 static inline float attention_lse(float max, float sum) { return sum == 0.0f ? -INFINITY : max + logf(sum); }
 
+/* ---- decode: one query, the key range in parts ---- */
+
+enum { ATTENTION_PART = 512 /* keys at least, a multiple of 64 */, ATTENTION_MOST_PARTS = 256 };
+
+static inline void attention_split(attention_job *j) {
+    int64_t range = attention_end(j, 0) - attention_first(j, 0), least = (range + ATTENTION_MOST_PARTS - 1) / ATTENTION_MOST_PARTS;
+    j->per_split = least <= ATTENTION_PART ? ATTENTION_PART : (least + 63) / 64 * 64;
+    j->splits = (range + j->per_split - 1) / j->per_split;
+}
+static inline int attention_decode_accepts(const bf_problem *p) { return attention_accepts(p) && p->dim[ATTENTION_QUERIES] == 1; }
+static inline uint64_t attention_decode_scratch(const bf_problem *p) {
+    attention_job j = attention_job_of(p);
+    attention_split(&j);
+    return (uint64_t)(j.heads * j.splits * (j.d + 2)) * sizeof(float);
+}
+/* One addition a key of a part, then the parts and the sink. */
+static inline int64_t attention_decode_chain(const bf_problem *p) {
+    attention_job j = attention_job_of(p);
+    attention_split(&j);
+    return (j.per_split < j.keys ? j.per_split : j.keys) + j.splits + 1;
+}
+/* One addition a key, and the sink. */
+static inline int64_t attention_prefill_chain(const bf_problem *p) { return p->dim[ATTENTION_KEYS] + 1; }
+
 #endif
