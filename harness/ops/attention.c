@@ -39,7 +39,13 @@
  * 5. Class comes first, by the policies of the contract. Anything goes where a step may leave fp32 although the result does
  * not: q . k before or after scaling, score + mask, the sum of a column's magnitudes.
  *
- * 6. The probabilistic bound has gamma_prob (ops.h) in place of gamma for q . k and for the sums. Witness cases on random data
+ * 6. Path wmma: q . k by matrix instructions, for q and K of the same 16-bit type. Products are exact in fp32; how the 16 of a step
+ * and C are added is not documented; assumed is, as for linear, that an addition returns one of the neighbours of the exact sum,
+ * 2 u instead of u. So e_j, and with it b_j, at most doubles (2 gamma(n) and gamma(2 n) differ by less than 1e-4 here), and
+ *   e^(2 b) - 1 = (e^b - 1)(e^b + 1) <= (e^b - 1)(1 + e^(max b)).
+ * There is no probabilistic form of it: truncation has a preferred sign.
+ *
+ * 7. The probabilistic bound has gamma_prob (ops.h) in place of gamma for q . k and for the sums. Witness cases on random data
  * are judged by it. */
 #include <float.h>
 #include <math.h>
@@ -60,6 +66,8 @@ enum { RANDOM, LOWEST, ROWS, HALF_LOWEST, SLOPE, SPECIAL };
 enum { NOTHING, EXCLUDED, K_NAN, V_NAN, V_INF, SCORE_INF, Q_NAN, SINK_NAN };
 static const char *const patterns[] = {"random", "lowest", "rows", "half-lowest", "slope", "special", NULL};
 static const char *const plants[] = {"none", "excluded", "k-nan", "v-nan", "v-inf", "score-inf", "q-nan", "sink-nan", NULL};
+
+static const char *const paths[] = {"", "wmma", NULL}; /* "": fp32 throughout */
 
 #define FLOATS (1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16)
 #define DIM BF_FIELD_DIM
@@ -224,6 +232,8 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
 
 typedef struct row_bound { /* of one row, x: 0 worst case, 1 probabilistic */
     double rescales, grow, g[2], spread[2]; /* R; e^(4u(1+R)) - 1; g; S */
+    double by[2];                           /* the scores' errors are multiplied by: path wmma: 1 + e^(max b), else 1 */
+    int of[2];                              /* which of the reference's are meant: path wmma has the worst case alone */
 } row_bound;
 
 static row_bound bound_of_row(const bf_case *c, const bf_kernel *k, const bf_ref_attention_row *row) {
@@ -234,14 +244,19 @@ static row_bound bound_of_row(const bf_case *c, const bf_kernel *k, const bf_ref
     if (b.rescales > row->keys + 2) b.rescales = row->keys + 2;
     b.grow = expm1(4 * U * (1 + b.rescales));
     b.g[0] = bf_gamma((double)chain + b.rescales + 1), b.g[1] = bf_gamma_prob((double)chain + b.rescales + 1);
-    for (int x = 0; x < 2; x++) b.spread[x] = row->error[x] * (1 + b.grow) + b.grow;
+    int wmma = k->path && !strcmp(k->path, "wmma");
+    for (int x = 0; x < 2; x++) {
+        b.of[x] = wmma ? 0 : x;
+        b.by[x] = wmma ? 1.0001 * (1 + exp(row->worst[0])) : 1;
+        b.spread[x] = b.by[x] * row->error[b.of[x]] * (1 + b.grow) + b.grow;
+    }
     return b;
 }
 
 static double element_bound(const row_bound *b, const bf_ref_attention_row *row, const bf_ref_attention_element *e,
                             const bf_ref_attention_column *c, int x) {
     double o = fabs(e->o), s = b->spread[x], g = b->g[x], rest = 1 - s - g * (1 + s);
-    double moved = e->moved[x] * (1 + b->grow) + b->grow * e->spread; /* sum w E |v - c| */
+    double moved = b->by[x] * e->moved[b->of[x]] * (1 + b->grow) + b->grow * e->spread; /* sum w E |v - c| */
     double flush = (b->rescales + 2) * 0x1p-126 * (c->sum + row->keys * o) + (row->keys + b->rescales + 8) * 0x1p-149;
     double exact = 1e-12 * (e->magnitude + o); /* of the reference itself */
     double top = fmax(fabs(c->low), fabs(c->high)), hull = c->high - c->low + 3 * g * top;
@@ -251,7 +266,8 @@ static double element_bound(const row_bound *b, const bf_ref_attention_row *row,
 }
 
 static double lse_bound(const row_bound *b, const bf_ref_attention_row *row, int x) {
-    double r = b->spread[x] + b->g[x] * (1 + b->spread[x]), moved = row->worst[x] + 4 * U * (1 + b->rescales) + 2 * b->g[x];
+    double r = b->spread[x] + b->g[x] * (1 + b->spread[x]), worst = row->worst[b->of[x]] * (b->by[x] > 1 ? 2.0001 : 1);
+    double moved = worst + 4 * U * (1 + b->rescales) + 2 * b->g[x];
     if (r < 0.5 && r / (1 - r) < moved) moved = r / (1 - r);
     double log_sum = row->lse - row->max;
     return moved + 8 * U * (fabs(log_sum) + moved) + 4 * U * (fabs(row->lse) + fabs(row->max) + moved) +
@@ -360,6 +376,7 @@ static double flops(const bf_problem *p) {
 const bf_op bf_op_attention = {.name = "attention",
                                .summary = "softmax(q k^T) v: grouped heads, masks, windows, caps, sinks, log-sum-exp",
                                .fields = fields,
+                               .paths = paths,
                                .tensors = tensors,
                                .fill = fill,
                                .expect = expect,

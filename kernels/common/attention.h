@@ -10,6 +10,9 @@
  * kernel rescales what it has summed so far (a new maximum) at most chain/16 + 2 times behind one output, chain being the
  * number of rounded additions that it declares.
  *
+ * Paths: none, that is fp32 throughout, on every target; "wmma" (gfx1151), for q and K of the same 16-bit type: q . k by fp16 or bf16
+ * matrix instructions, exact products and fp32 sums; everything behind the scores is fp32 there too.
+ *
  * A key is excluded when: causal and j > i + (keys - queries); window > 0 and j <= i + (keys - queries) - window; its
  * mask value is -inf or <= -FLT_MAX after widening (fp16's -65504 is an ordinary number). No key left: o = 0, lse = -inf;
  * with a sink: o = 0, lse = sink. A NaN or infinity in an excluded key or its value does not leak.

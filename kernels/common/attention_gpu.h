@@ -10,6 +10,15 @@
 #include "device_math.h"
 #include "kernel.h"
 
+/* Before loops whose arrays must end up in registers, and before those that must stay loops. */
+#if BF_HOST
+#define ATTENTION_UNROLLED
+#define ATTENTION_ROLLED
+#else
+#define ATTENTION_UNROLLED _Pragma("unroll")
+#define ATTENTION_ROLLED _Pragma("unroll 1")
+#endif
+
 constexpr int ATTENTION_MAX_D = 256;
 
 struct attention_args {
@@ -22,6 +31,7 @@ struct attention_args {
 };
 
 #define ATTENTION_NONE bf_bits_f(0xff800000u) /* -inf: the score of a key that does not take part */
+#define ATTENTION_EXCLUDED_P 0x80000000u         /* and its weight: -0 */
 
 BF_FN float attention_widen(uint32_t v, int type) {
     return type == BF_F32 ? bf_bits_f(v) : type == BF_F16 ? bf_f16_to_f32(v) : bf_bits_f(bf_bf16_to_f32_bits(v));

@@ -13,16 +13,7 @@
 
 #include "attention_gpu.h"
 
-#if BF_HOST
-#define ATTENTION_UNROLLED
-#define ATTENTION_ROLLED
-#else
-#define ATTENTION_UNROLLED _Pragma("unroll")
-#define ATTENTION_ROLLED _Pragma("unroll 1")
-#endif
-
 constexpr int DECODE_WARPS = 4, DECODE_TILE = 32, DECODE_SLICE = 8;
-#define ATTENTION_EXCLUDED_P 0x80000000u
 
 /* Shared memory of a block, in floats: q and the scores of each warp; in the end the warps' outputs, maxima and sums. */
 constexpr int decode_floats(int lpk, int g) {

@@ -120,9 +120,10 @@ ISA_INLINE void decode_scores(const float *q, int64_t d, const char *k, int n, b
         const char *at[W];
 #pragma GCC unroll 16
         for (int i = 0; i < K; i++) at[i] = k + (key + i < n ? key + i : n - 1) * row;
-        for (int64_t line = 0; line < K * row; line += 64) __builtin_prefetch(ahead + key * row + line, 0, 2);
         for (int64_t e = 0; e < d; e += W) {
             VEC x[W];
+            for (int64_t line = 0; line < K * W * bytes_of(type); line += 64)
+                __builtin_prefetch(ahead + key * row + e * K * bytes_of(type) + line, 0, 2);
 #pragma GCC unroll 16
             for (int i = 0; i < K; i++) x[i] = v_widen(at[i] + e * bytes_of(type), type);
 #pragma GCC unroll 16
@@ -141,7 +142,7 @@ ISA_INLINE void decode_scores(const float *q, int64_t d, const char *k, int n, b
 /* acc[r][e] += sum over keys of p[r][key] v[key][e], four vectors of columns at a time. Excluded keys are read from `zeros`. */
 ISA_INLINE void decode_add(float p[][TILE], const char *v, int n, int64_t d, bf_dtype type, int R, int excluded,
                            const char *zeros, float *acc, const char *ahead) {
-    enum { C = 4 };
+    enum { C = W == 16 ? 4 : 2 }; /* 16 sums of 32 registers, 8 of 16 */
     int64_t row = d * bytes_of(type);
     for (int64_t e = 0; e < d; e += C * W) {
         int c = d - e < C * W ? (int)((d - e) / W) : C;
@@ -151,8 +152,8 @@ ISA_INLINE void decode_add(float p[][TILE], const char *v, int n, int64_t d, bf_
         for (int key = 0; key < n; key++) {
             const char *at = v + key * row + e * bytes_of(type);
             if (excluded && p[0][key] == 0.0f && signbit(p[0][key])) at = zeros;
-            if (e % (2 * C * W) == 0) __builtin_prefetch(ahead + key * row + e * bytes_of(type), 0, 2);
-            __builtin_prefetch(ahead + key * row + e * bytes_of(type) + 64, 0, 2);
+            for (int64_t line = 0; line < C * W * bytes_of(type); line += 64)
+                __builtin_prefetch(ahead + (e * TILE + key * C * W) * bytes_of(type) + line, 0, 2);
             VEC x[C];
             if (c == C)
                 for (int i = 0; i < C; i++) x[i] = v_widen(at + i * W * bytes_of(type), type);
@@ -257,7 +258,9 @@ static void decode_combine(void *arg, int64_t begin, int64_t end, int thread) {
 static void decode_run(const bf_problem *p, bf_pool *pool) {
     attention_job j = attention_job_of(p);
     attention_split(&j);
-    bf_pool_run(pool, decode_parts, &j, j.kv_heads * j.splits, 1);
+    /* Neighbouring parts to one thread: what it prefetched behind the end of a part is then its own. */
+    int64_t items = j.kv_heads * j.splits, grain = items / (8 * (pool ? bf_pool_threads(pool) : 1));
+    bf_pool_run(pool, decode_parts, &j, items, grain < 1 ? 1 : grain);
     bf_pool_run(pool, decode_combine, &j, j.heads, 1);
 }
 
