@@ -52,7 +52,7 @@ class Row:
             e = e + 2.0**-149 * (key_sum[None, :] + d * max(1, scale) + 4)
             self.t, self.v, self.sink = np.where(out, -np.inf, t + add), v, sink
             self.e = np.where(np.isfinite(self.t), e, 0)
-        self.keys, self.d = keys, d
+        self.keys, self.d, self.wmma = keys, d, run.meta.get("path") == "wmma"
 
     def softmax(self):
         t, v = self.t, self.v
@@ -98,6 +98,9 @@ class Row:
             spread, moved = spread + ws[:, None] * np.abs(c), moved + (ws * np.expm1(3 * U * (np.abs(self.sink - m) + 2 * worst)))[:, None] * np.abs(c)
             error = error + ws * off
             low, high = np.minimum(low, 0), np.maximum(high, 0)
+        if self.wmma:  # every b doubles
+            by = 1.0001 * (1 + np.exp(np.minimum(worst, 700)))
+            error, moved, worst = error * by, moved * by[:, None], worst * 2.0001
         s = error * (1 + grow) + grow
         col = lambda x: x[:, None]
         moved = moved * col(1 + grow) + col(grow) * spread
