@@ -410,9 +410,15 @@ static int run_devices(bench *b, bf_error *err) {
         worker[count++] = (bf_worker){.user = k, .jobs = k->jobs.count, .row_bytes = sizeof(bench_row), .exclusive = 1,
                                       .timeout = b->o->timeout, .open = child_open, .job = child_job,
                                       .ready = parent_ready, .done = parent_done, .lost = parent_lost, .refused = parent_refused};
-        if (d->backend->target == BF_CPU) reference_memcpy(b);
     }
     if (!b->total) return bf_fail(err, "no kernel to time: no device that is timed runs a matching kernel");
+    int large = 0; /* beside small cases two seconds of memcpy say nothing */
+    for (size_t i = 0; i < b->cases.count; i++) {
+        const bf_case *c = &b->cases.item[i];
+        large |= c->op->bytes_read(&c->problem) + c->op->bytes_written(&c->problem) > 1u << 20;
+    }
+    for (size_t i = 0; i < count && large; i++)
+        if (b->found.device[work[i].device].backend->target == BF_CPU && work[i].jobs.count) reference_memcpy(b);
     printf("\n%-9s %-32s %8s %8s  %7s %-15s %8s %8s %9s\n", "backend", "kernel", "GB/s", "ceiling", "of it", "95 % interval",
            "memcpy", "hot GB/s", "1st/later");
     int rc = bf_workers_run(worker, count, 1, &interrupted, err);

@@ -38,7 +38,7 @@ static const struct {
     {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
     {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
     {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
-    {2, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too", 0}},
+    {2, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too, not only those that --kernel names in full", 0}},
     {3, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
     {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
     {4, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},

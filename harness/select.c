@@ -318,7 +318,7 @@ static int kernel_runs(const bf_selection *s, const bf_case *c, const bf_kernel 
         if (k->role != BF_TWIN || !c->witness || strcmp(c->witness, k->twin)) return 0;
     } else if (k->role == BF_TWIN)
         return 0;
-    if (s->tuned && k->role == BF_NAIVE) return 0;
+    if (s->tuned && k->role == BF_NAIVE && !(s->kernel && !strcmp(s->kernel, k->name))) return 0; /* unless named in full */
     if (s->kernel && fnmatch(s->kernel, k->name, 0)) return 0;
     if (c->kernel && fnmatch(c->kernel, k->name, 0)) return 0;
     if (k->available && !k->available()) return 0;

@@ -98,6 +98,25 @@ Test(command, one_case_line_passes) {
     cr_expect(strstr(output, "\n1 passed, 0 failed, 0 skipped\n"), "%s", output);
 }
 
+/* ---- bench ---- */
+
+/* What the launch costs is no fraction of a ceiling, however it comes out. */
+Test(command, a_launch_too_short_to_time_is_called_short) {
+    cr_expect_eq(RUN("bench", "--backend", "cpu", "--threads", "1", "--seconds", "0.01", "--kernel", "stream_naive", "stream", "n=64", "mode=copy"),
+                 BF_EXIT_OK, "%s", output);
+    cr_expect(strstr(output, "SHORT") && strstr(output, "1 timed (0 INVALID"), "%s", output);
+}
+
+Test(command, bench_of_an_op_times_its_timing_cases_only) {
+    cr_expect_eq(RUN("bench", "--backend", "cpu", "--seconds", "0.01", "--kernel", "q4k_dequant_vec", "q4k_dequant"), BF_EXIT_OK, "%s", output);
+    int rows = 0, timing = 0;
+    for (const char *p = output; (p = strstr(p, " q4k_dequant m=")); p++, rows++) {
+        const char *end = strchr(p, '\n'), *tier = strstr(p, "tier=bench");
+        timing += tier && end && tier < end;
+    }
+    cr_expect(rows >= 3 && rows == timing, "%d rows, %d of tier=bench: %s", rows, timing, output);
+}
+
 /* ---- records ---- */
 
 static long rows_of(const char *path, const char *type, int *bad) {
