@@ -16,6 +16,7 @@
 
 enum { PANEL = 512, ROWS = 64 };
 #define TINY 0x1p-149
+#define FLUSHED (-110.0)    /* weights whose logarithm is below this are zero in fp32 */
 #define MAY_VANISH (-80.0) /* scores so far below the maximum may get a weight of zero in fp32 */
 
 typedef struct block {
@@ -161,14 +162,18 @@ static void softmax(block *b, int64_t i, int loose, bf_ref_attention_row *row) {
     for (int64_t j = 0; j < b->p->keys; j++) {
         int64_t at = place(b, i, j);
         double *e[2] = {&b->e0[at], &b->e1[at]}, w = ordinary ? exp(b->t[at] - row->max) / sum : 0;
+        double log_w = ordinary ? b->t[at] - row->lse : -INFINITY;
+        int counts = w > 0;
         for (int x = 0; x < 2; x++) {
-            double off = w > 0 ? *e[x] + b->e->argument * (fabs(b->t[at] - row->max) + 2 * most[x]) : 0;
+            double off = log_w > -INFINITY ? *e[x] + b->e->argument * (fabs(b->t[at] - row->max) + 2 * most[x]) : 0;
+            if (!(w > 0) && !(log_w + off > FLUSHED)) off = 0;
+            counts |= off > 0; /* a weight of zero that an error of the score may lift counts too */
             if (off > row->worst[x]) row->worst[x] = off;
-            *e[x] = off > 700 ? INFINITY : w * expm1(off);
+            *e[x] = off <= 1 ? w * expm1(off) : log_w + off > 700 ? INFINITY : exp(log_w + off);
             row->error[x] += *e[x];
             if (!(*e[x] < 1e30)) *e[x] = 1e30; /* dgemm must not see an infinity: 0 * inf */
         }
-        row->keys += w > 0;
+        row->keys += counts;
         b->t[at] = w;
     }
     if (!ordinary || sink == -INFINITY) return;

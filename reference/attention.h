@@ -31,8 +31,8 @@ enum { BF_REF_FINITE = 1, BF_REF_INF = 2, BF_REF_NAN = 4, BF_REF_ANY = 7 };
 typedef struct bf_ref_attention_row {
     double lse, max;       /* max over keys and sink; -inf: none */
     double error[2];       /* sum of w_j (e^b_j - 1); the sink is one of the keys */
-    double worst[2];       /* largest b_j */
-    double keys;           /* keys of weight above zero, and the sink */
+    double worst[2];       /* largest b_j, but of keys that stay below 2^-126 whatever their error */
+    double keys;           /* keys whose weight is or may be above zero, and the sink */
     unsigned char allow;   /* of lse */
 } bf_ref_attention_row;
 

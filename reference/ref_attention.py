@@ -79,12 +79,15 @@ class Row:
     def _bounds(self):
         w, v, o, m = self.w, self.vz, np.where(np.isfinite(self.o), self.o, 0), self.m
         taking = w > 0
-        b = np.where(taking, self.e + 3 * U * (np.abs(self.t - m[:, None]) + 2 * self.e.max(axis=1)[:, None]), 0)
+        log_w = np.where(np.isfinite(self.t), self.t - self.lse[:, None], -np.inf)
+        b = np.where(np.isfinite(log_w), self.e + 3 * U * (np.abs(self.t - m[:, None]) + 2 * self.e.max(axis=1)[:, None]), 0)
+        taking = taking | (log_w + b > -110)  # an error may lift a weight of zero
+        b = np.where(taking, b, 0)
         count = taking.sum(axis=1) + (self.sink is not None)
         chain = np.minimum(self.keys + 64, count)
         r = np.minimum(chain // 16 + 2, count + 2)
         grow, g = np.expm1(4 * U * (1 + r)), gamma(chain + r + 1)
-        moved_w = np.minimum(w * np.expm1(np.minimum(b, 700)), 1e30)
+        moved_w = np.minimum(np.where(b <= 1, w * np.expm1(np.minimum(b, 1)), np.exp(np.minimum(log_w + b, 700))), 1e30)
         finite = np.isfinite(self.v)
         n = np.maximum(finite.sum(axis=0), 1)
         c = np.sum(v, axis=0) / n

@@ -18,7 +18,8 @@
  * 3 u |t_j - m| for the last, computed m, which is within max e of the exact one: 3 u (|t_j - m| + 2 max e).
  * exp2 itself is good to 2 ulp = 4 u (PTX ISA, ex2.approx; RDNA 3.5 ISA, v_exp_f32: 1 ulp), exact at 0. With R rescales
  *   p^_j = p_j exp(a_j),   |a_j| <= b_j + 4 u (1 + R),   b_j = e_j + 3 u (|t_j - m| + 2 max e).
- * R is not declared: the contract allows chain/16 + 2, and there is none without a key of weight above zero.
+ * R is not declared: the contract allows chain/16 + 2, and there is none without a key of weight above zero. A key whose weight
+ * is zero counts as well where b_j may lift it above 2^-126.
  *
  * 3. Sums, chain rounded additions at most behind one output (declared; the cap is keys + 64; never more than the keys of
  * weight above zero, since adding zero rounds nothing), each rescale a product: 1 + theta, |theta| <= g =
