@@ -58,7 +58,9 @@ static int child_job(bf_worker *w, size_t index, void *row) {
 /* ---- in the parent ---- */
 
 /* Faults happen once a run, on behalf of the first device. */
-static int runs_on(const fail *f, int entry, int device) { return f->entry[entry]->kind != BF_FAIL_FAULT || device == 0; }
+static int runs_on(const fail *f, int entry, int device) {
+    return f->entry[entry]->kind != BF_FAIL_FAULT || device == 0;
+}
 
 static const char *place(const fail *f, int entry, int device) {
     return f->entry[entry]->kind == BF_FAIL_FAULT ? "host" : f->found.device[device].backend->name;
@@ -81,8 +83,10 @@ static void show(fail *f, int all) {
         bf_fail_shown s[BF_MAX_DEVICES];
         for (int d = 0; d < f->found.devices; d++) {
             if (!runs_on(f, e, d)) continue;
-            if (f->have[d][e]) s[n++] = (bf_fail_shown){place(f, e, d), &f->result[d * MAX_ENTRIES + e]};
-            else missing = 1;
+            if (f->have[d][e])
+                s[n++] = (bf_fail_shown){place(f, e, d), &f->result[d * MAX_ENTRIES + e]};
+            else
+                missing = 1;
         }
         if (missing && !all) return;
         if (n) bf_fail_show(stdout, bf_fail_width(stdout), f->entry[e], s, n, f->o->verbose, f->o->program);
@@ -92,7 +96,10 @@ static void show(fail *f, int all) {
 
 static void take(fail *f, int device, int entry, const bf_fail_result *r) {
     f->result[device * MAX_ENTRIES + entry] = *r, f->have[device][entry] = 1;
-    *(r->verdict == BF_REPRODUCED ? &f->reproduced : r->verdict == BF_MEASURED ? &f->measured : r->verdict == BF_SKIPPED ? &f->skipped : &f->not_reproduced) += 1;
+    *(r->verdict == BF_REPRODUCED ? &f->reproduced
+      : r->verdict == BF_MEASURED ? &f->measured
+      : r->verdict == BF_SKIPPED  ? &f->skipped
+                                  : &f->not_reproduced) += 1;
     record(f, device, entry, r);
     show(f, 0);
 }
@@ -118,8 +125,8 @@ static void refused(bf_worker *w, const char *why) {
     device_work *d = w->user;
     const bf_device *dev = &d->f->found.device[d->device];
     printf("REFUSED    %s %s: %s\n", dev->backend->name, dev->name, why);
-    bf_record_line(d->f->record, json_pack("{s:s, s:s, s:i, s:s}", "type", "refused", "backend", dev->backend->name, "device",
-                                           dev->index, "why", why));
+    bf_record_line(d->f->record, json_pack("{s:s, s:s, s:i, s:s}", "type", "refused", "backend", dev->backend->name,
+                                           "device", dev->index, "why", why));
     bf_record_test(d->f->record, dev->backend->name, "open and prove", 0, 0, why);
     d->f->refused++;
 }
@@ -134,12 +141,21 @@ static int pass(fail *f, int measurements, bf_error *err) {
     for (int d = 0; d < f->found.devices; d++) {
         size_t n = 0;
         for (int e = 0; e < f->entries; e++)
-            if (runs_on(f, e, d) && (f->entry[e]->kind == BF_FAIL_MEASUREMENT) == measurements) work[workers].job[n++] = e;
+            if (runs_on(f, e, d) && (f->entry[e]->kind == BF_FAIL_MEASUREMENT) == measurements)
+                work[workers].job[n++] = e;
         if (!n) continue;
         work[workers].f = f, work[workers].device = d, jobs += n;
-        worker[workers] = (bf_worker){.user = &work[workers], .jobs = n, .row_bytes = sizeof(bf_fail_result), .timeout = f->o->timeout,
-                                      .exclusive = measurements, .open = child_open, .job = child_job, .ready = ready,
-                                      .done = done, .lost = lost, .refused = refused};
+        worker[workers] = (bf_worker){.user = &work[workers],
+                                      .jobs = n,
+                                      .row_bytes = sizeof(bf_fail_result),
+                                      .timeout = f->o->timeout,
+                                      .exclusive = measurements,
+                                      .open = child_open,
+                                      .job = child_job,
+                                      .ready = ready,
+                                      .done = done,
+                                      .lost = lost,
+                                      .refused = refused};
         workers++;
     }
     if (!jobs || interrupted) return 0;
@@ -148,10 +164,18 @@ static int pass(fail *f, int measurements, bf_error *err) {
 
 static int summary(fail *f) {
     long failed = f->not_reproduced + f->refused;
-    printf("\n%ld reproduced, %ld not reproduced, %ld measured, %ld skipped\n", f->reproduced, f->not_reproduced, f->measured, f->skipped);
-    bf_record_line(f->record, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "type", "summary", "reproduced", (json_int_t)f->reproduced,
-                                        "not_reproduced", (json_int_t)f->not_reproduced, "measured", (json_int_t)f->measured,
-                                        "skipped", (json_int_t)f->skipped, "refused", (json_int_t)f->refused, "interrupted", interrupted));
+    for (int e = 0; e < f->entries && f->not_reproduced; e++)
+        for (int d = 0; d < f->found.devices; d++) {
+            const bf_fail_result *r = &f->result[d * MAX_ENTRIES + e];
+            if (f->have[d][e] && r->verdict == BF_NOT_REPRODUCED)
+                printf("\nNOT REPRODUCED %s on %s: %s", f->entry[e]->id, place(f, e, d), r->why);
+        }
+    printf("%s\n%ld reproduced, %ld not reproduced, %ld measured, %ld skipped\n", f->not_reproduced ? "\n" : "",
+           f->reproduced, f->not_reproduced, f->measured, f->skipped);
+    bf_record_line(f->record, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "type", "summary", "reproduced",
+                                        (json_int_t)f->reproduced, "not_reproduced", (json_int_t)f->not_reproduced,
+                                        "measured", (json_int_t)f->measured, "skipped", (json_int_t)f->skipped,
+                                        "refused", (json_int_t)f->refused, "interrupted", interrupted));
     if (interrupted) puts("interrupted");
     printf("%ld passed, %ld failed, %ld skipped\n", f->reproduced + f->measured, failed, f->skipped);
     return failed || interrupted ? BF_EXIT_FAILED : BF_EXIT_OK;
@@ -181,12 +205,13 @@ static int run(fail *f, bf_error *err) {
     signal(SIGPIPE, SIG_IGN);
     bf_record_line(f->record, bf_record_run("fail", f->o->argc, f->o->argv));
     for (int i = 0; i < f->found.devices; i++)
-        printf("device     %s: %s, %s, %s\n", f->found.device[i].backend->name, f->found.device[i].name, f->found.device[i].arch,
-               f->found.device[i].object);
+        printf("device     %s: %s, %s, %s\n", f->found.device[i].backend->name, f->found.device[i].name,
+               f->found.device[i].arch, f->found.device[i].object);
     if (pass(f, 0, err) || pass(f, 1, err)) return BF_EXIT_USAGE;
     show(f, 1);
     status = summary(f);
-    if (f->refused && !interrupted && bf_select_proved(&f->o->select, &f->found, f->proved, err)) status = BF_EXIT_NO_DEVICE;
+    if (f->refused && !interrupted && bf_select_proved(&f->o->select, &f->found, f->proved, err))
+        status = BF_EXIT_NO_DEVICE;
     if (bf_record_close(f->record, err)) status = BF_EXIT_USAGE;
     f->record = NULL;
     return status;

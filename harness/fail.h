@@ -1,8 +1,8 @@
 /* fail.h: the failure catalogue: what an entry is, what it reports, and the laboratory it runs in.
  *
- * An entry runs one pipeline twice on the same input: the broken way must fail as its mechanism says, the sound way must not.
- * The two ways are data (a kernel's name, a type), so that a test can hand the sound one in as the broken one; the entry must
- * then no longer reproduce. */
+ * An entry runs one pipeline twice on the same input: the broken way must fail as its mechanism says, the sound way
+ * must not. The two ways are data (a kernel's name, a type), so that a test can hand the sound one in as the broken
+ * one; the entry must then no longer reproduce. */
 #ifndef BF_FAIL_H
 #define BF_FAIL_H
 
@@ -19,8 +19,8 @@ typedef enum bf_fail_verdict { BF_REPRODUCED, BF_NOT_REPRODUCED, BF_MEASURED, BF
 const char *bf_fail_kind_name(bf_fail_kind);       /* "numeric", ... */
 const char *bf_fail_verdict_name(bf_fail_verdict); /* "REPRODUCED", "NOT REPRODUCED", ... */
 
-/* One of the two ways. What `type` (a label, a storage type) and `number` mean is the entry's. kernel NULL: the kernel that is preferred on
- * this device. */
+/* One of the two ways. What `type` (a label, a storage type) and `number` mean is the entry's. kernel NULL: the
+ * kernel that is preferred on this device. */
 typedef struct bf_fail_way {
     const char *kernel;
     bf_dtype type;
@@ -29,7 +29,7 @@ typedef struct bf_fail_way {
 
 /* What a way produced: counts over one output, and the first value at fault. */
 typedef struct bf_fail_side {
-    char what[112]; /* kernel and storage: "linear_naive, y in f16" */
+    char what[112];                        /* kernel and storage: "linear_naive, y in f16" */
     int64_t values, nan, inf, zero, wrong; /* wrong: finite and not what it must be, where the entry counts that */
     int has_first;
     char tensor[8];
@@ -47,7 +47,7 @@ typedef struct bf_fail_result { /* plain memory: it travels through a pipe */
     double seconds;
     char input[224], seen[256], why[256]; /* seen: the symptom in words; why: NOT REPRODUCED or SKIPPED because */
     bf_fail_side broken, sound;
-    int sides; /* 0: a measurement or a fault, without values to count */
+    int sides;         /* 0: a measurement or a fault, without values to count */
     int rows, columns; /* a table, row 0 its heads */
     char cell[BF_FAIL_ROWS][BF_FAIL_COLUMNS][BF_FAIL_CELL];
 } bf_fail_result;
@@ -67,8 +67,8 @@ struct bf_fail_entry {
     const char *thread;    /* where it was seen */
     const char *fix;       /* what to do about it */
     bf_fail_way broken, sound;
-    /* Fills *r. -1 with err when the device or the host fails on the way; a failure that does not show is no error but
-     * bf_fail_require. */
+    /* Fills *r. -1 with err when the device or the host fails on the way; a failure that does not show is no error
+     * but bf_fail_require. */
     int (*run)(const bf_lab *, const bf_fail_entry *, bf_fail_result *r, bf_error *err);
 };
 
@@ -76,7 +76,8 @@ struct bf_fail_entry {
 extern const bf_fail_entry *const bf_failures[];
 /* By id or name, letter case ignored; NULL unknown. */
 const bf_fail_entry *bf_failure_find(const char *word);
-/* Runs one entry: the verdict starts as REPRODUCED (or MEASURED), any error makes it NOT REPRODUCED with the words in `why`. */
+/* Runs one entry: the verdict starts as REPRODUCED (or MEASURED), any error makes it NOT REPRODUCED with the words in
+ * `why`. */
 void bf_failure_run(const bf_lab *, const bf_fail_entry *, bf_fail_result *);
 
 /* ---- reporting, for entries ---- */
@@ -84,8 +85,10 @@ void bf_failure_run(const bf_lab *, const bf_fail_entry *, bf_fail_result *);
 /* 1 if `condition`; otherwise the verdict becomes NOT REPRODUCED, the first reason stays. */
 int bf_fail_require(bf_fail_result *, int condition, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void bf_fail_skip(bf_fail_result *, const char *needs);
-void bf_fail_row(bf_fail_result *, int columns, ...); /* the cells, char *: cut to fit; rows beyond the room are dropped */
-const char *bf_fail_text(const char *format, ...) __attribute__((format(printf, 1, 2))); /* rotating storage, for cells */
+void bf_fail_row(bf_fail_result *, int columns,
+                 ...); /* the cells, char *: cut to fit; rows beyond the room are dropped */
+const char *bf_fail_text(const char *format, ...)
+    __attribute__((format(printf, 1, 2))); /* rotating storage, for cells */
 /* "2^-13" for the index of a sweep from 2^-24; "-" for a negative index. */
 const char *bf_fail_scale(int index);
 
@@ -98,7 +101,7 @@ typedef struct bf_job_run { /* one problem in host memory */
     const bf_case *c; /* NULL: a step without an op */
     bf_problem p;     /* what the kernel is told. An entry may relabel types; the buffers stay as they are */
     bf_tensor t[BF_MAX_TENSORS];
-    uint64_t slack;   /* bytes of poison behind every input, for kernels that read beyond it */
+    uint64_t slack; /* bytes of poison behind every input, for kernels that read beyond it */
     bf_expected *expected;
     bf_dump ref[BF_MAX_TENSORS]; /* float64, after bf_lab_expect */
     const bf_kernel *kernel;     /* of the last run */
@@ -116,14 +119,16 @@ int bf_lab_run(const bf_lab *, bf_job_run *, const char *op, const char *kernel,
 /* One launch by the host's clock, from the loading of its code to the result, without the copies. */
 int bf_lab_once(const bf_lab *, bf_job_run *, const char *op, const char *kernel, double *seconds, bf_error *);
 /* The same, timed: seconds of `count` launches on the same buffers. */
-int bf_lab_time(const bf_lab *, bf_job_run *, const char *op, const char *kernel, int count, double *seconds, bf_error *);
-/* The float64 reference of the inputs as they are now, and ref[slot] of every output (for kernels without 8-bit paths). */
+int bf_lab_time(const bf_lab *, bf_job_run *, const char *op, const char *kernel, int count, double *seconds,
+                bf_error *);
+/* The float64 reference of the inputs as they are now, and ref[slot] of every output (for kernels without 8-bit
+ * paths). */
 int bf_lab_expect(const bf_lab *, bf_job_run *, bf_error *);
 /* The op's judgement of the outputs of the last run, written into side->judged. 1: PASS. */
 int bf_lab_judge(bf_job_run *, bf_fail_side *);
 
-/* An opened and planted problem, both ways: the reference, the sound kernel (which must pass; its census), then the broken one, whose
- * outputs stay in t[].data. `slot` is the output that is counted. */
+/* An opened and planted problem, both ways: the reference, the sound kernel (which must pass; its census), then the
+ * broken one, whose outputs stay in t[].data. `slot` is the output that is counted. */
 int bf_lab_pair(const bf_lab *, bf_job_run *, const bf_fail_entry *, int slot, bf_fail_result *, bf_error *);
 /* Finite outputs of the slot that are not within the bound. */
 int64_t bf_lab_wrong(const bf_job_run *, int slot);
@@ -131,8 +136,8 @@ int64_t bf_lab_wrong(const bf_job_run *, int slot);
 /* Values of tensor elements, as floating-point numbers. */
 double bf_lab_get(const bf_tensor *, int64_t index);
 void bf_lab_put(const bf_tensor *, int64_t index, double value);
-/* Counts elements [begin, end); the first NaN or infinity, or without one the first zero whose source is not zero, becomes the
- * first offender. `source` NULL: unknown. */
+/* Counts elements [begin, end); the first NaN or infinity, or without one the first zero whose source is not zero,
+ * becomes the first offender. `source` NULL: unknown. */
 void bf_lab_census(bf_fail_side *, const bf_tensor *, int64_t begin, int64_t end, const double *source);
 void bf_lab_first(bf_fail_side *, const bf_tensor *, int64_t index, double source);
 /* "linear_naive" and what else there is to say (NULL: nothing). */

@@ -32,8 +32,13 @@ int bf_lab_open(bf_job_run *j, bf_error *err, const char *format, ...) {
     return j->c->op->fill(j->c, j->t, err);
 }
 
-int bf_lab_tensor(bf_job_run *j, int slot, const char *name, bf_tensor_role role, bf_dtype type, int64_t elements, bf_error *err) {
-    j->t[slot] = (bf_tensor){.name = name, .role = role, .type = type, .rank = 1, .dim = {elements},
+int bf_lab_tensor(bf_job_run *j, int slot, const char *name, bf_tensor_role role, bf_dtype type, int64_t elements,
+                  bf_error *err) {
+    j->t[slot] = (bf_tensor){.name = name,
+                             .role = role,
+                             .type = type,
+                             .rank = 1,
+                             .dim = {elements},
                              .bytes = bf_dtype_bytes(type, elements)};
     j->p.type[slot] = type;
     return allocate(&j->t[slot], err);
@@ -52,7 +57,8 @@ void bf_lab_close(bf_job_run *j) {
     memset(j, 0, sizeof *j);
 }
 
-const bf_kernel *bf_lab_kernel(const bf_lab *lab, const char *op, const char *name, const bf_problem *p, bf_error *err) {
+const bf_kernel *bf_lab_kernel(const bf_lab *lab, const char *op, const char *name, const bf_problem *p,
+                               bf_error *err) {
     const bf_kernel *best = NULL;
     for (size_t i = 0; i < bf_kernel_count(); i++) {
         const bf_kernel *k = bf_kernel_at(i);
@@ -60,7 +66,9 @@ const bf_kernel *bf_lab_kernel(const bf_lab *lab, const char *op, const char *na
         if (name ? strcmp(k->name, name) : k->role == BF_TWIN || (k->path && strcmp(k->path, "fp32"))) continue;
         if (k->accepts(p) && (!best || k->rank > best->rank)) best = k;
     }
-    if (!best) bf_fail(err, "%s: no kernel %s%sof %s takes this problem", lab->backend->name, name ? name : "", name ? " " : "", op);
+    if (!best)
+        bf_fail(err, "%s: no kernel %s%sof %s takes this problem", lab->backend->name, name ? name : "",
+                name ? " " : "", op);
     return best;
 }
 
@@ -84,8 +92,10 @@ static int upload(launch *l, bf_job_run *j, int i, bf_error *err) {
     unsigned char *host = malloc(bytes ? bytes : 1);
     if (!host) return bf_fail(err, "no memory for %s", t->name);
     bf_poison(host, BF_F32, bytes, 0);
-    if (t->role == BF_INPUT) memcpy(host, t->data, t->bytes);
-    else bf_poison(host, t->type, t->bytes, 0);
+    if (t->role == BF_INPUT)
+        memcpy(host, t->data, t->bytes);
+    else
+        bf_poison(host, t->type, t->bytes, 0);
     l->base[i] = l->p.ptr[i] = l->lab->backend->alloc(l->lab->context, bytes, err);
     int rc = l->base[i] ? l->lab->backend->upload(l->lab->context, l->base[i], host, bytes, err) : -1;
     free(host);
@@ -113,7 +123,8 @@ static int launch_open(launch *l, bf_job_run *j, bf_error *err) {
     return rc;
 }
 
-static int launched(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, double *seconds, bf_error *err) {
+static int launched(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, double *seconds,
+                    bf_error *err) {
     launch l = {.lab = lab};
     if (!(j->kernel = bf_lab_kernel(lab, op, kernel, &j->p, err))) return -1;
     int rc = launch_open(&l, j, err);
@@ -130,11 +141,13 @@ int bf_lab_run(const bf_lab *lab, bf_job_run *j, const char *op, const char *ker
     double seconds;
     return launched(lab, j, op, kernel, &seconds, err);
 }
-int bf_lab_once(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, double *seconds, bf_error *err) {
+int bf_lab_once(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, double *seconds,
+                bf_error *err) {
     return launched(lab, j, op, kernel, seconds, err);
 }
 
-int bf_lab_time(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, int count, double *seconds, bf_error *err) {
+int bf_lab_time(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, int count, double *seconds,
+                bf_error *err) {
     launch l = {.lab = lab};
     bf_problem *same = calloc((size_t)count, sizeof *same);
     if (!same) return bf_fail(err, "out of memory");
@@ -163,8 +176,11 @@ int bf_lab_judge(bf_job_run *j, bf_fail_side *side) {
     if (v.status == BF_PASS && v.worst > 0)
         snprintf(side->judged, sizeof side->judged, "PASS, worst error %.2g of the bound", v.worst);
     else
-        snprintf(side->judged, sizeof side->judged, "%s%s", bf_status_name(v.status), v.status == BF_PASS ? ", exact" : "");
-    if (v.status == BF_FAIL) snprintf(side->judged, sizeof side->judged, "FAIL, %lld of %lld wrong", (long long)v.mismatched, (long long)v.outputs);
+        snprintf(side->judged, sizeof side->judged, "%s%s", bf_status_name(v.status),
+                 v.status == BF_PASS ? ", exact" : "");
+    if (v.status == BF_FAIL)
+        snprintf(side->judged, sizeof side->judged, "FAIL, %lld of %lld wrong", (long long)v.mismatched,
+                 (long long)v.outputs);
     return v.status == BF_PASS;
 }
 
@@ -178,7 +194,8 @@ int64_t bf_lab_wrong(const bf_job_run *j, int slot) {
     return n;
 }
 
-int bf_lab_pair(const bf_lab *lab, bf_job_run *j, const bf_fail_entry *e, int slot, bf_fail_result *r, bf_error *err) {
+int bf_lab_pair(const bf_lab *lab, bf_job_run *j, const bf_fail_entry *e, int slot, bf_fail_result *r,
+                bf_error *err) {
     const char *op = j->c->op->name;
     r->sides = 2;
     if (bf_lab_expect(lab, j, err) || bf_lab_run(lab, j, op, e->sound.kernel, err)) return -1;
@@ -224,6 +241,7 @@ void bf_lab_name(bf_fail_side *s, const bf_job_run *j, const char *format, ...) 
     va_list ap;
     va_start(ap, format);
     int n = snprintf(s->what, sizeof s->what, "%s", j->kernel ? j->kernel->name : "");
-    if (format && n >= 0 && (size_t)n < sizeof s->what) vsnprintf(s->what + n, sizeof s->what - (size_t)n, format, ap);
+    if (format && n >= 0 && (size_t)n < sizeof s->what)
+        vsnprintf(s->what + n, sizeof s->what - (size_t)n, format, ap);
     va_end(ap);
 }

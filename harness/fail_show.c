@@ -35,7 +35,8 @@ static void field(page *p, const char *label, const char *format, ...) {
     for (const char *at = text; *at;) {
         int n = (int)strlen(at);
         if (n > room)
-            for (n = room; n > 0 && at[n] != ' '; n--) {}
+            for (n = room; n > 0 && at[n] != ' '; n--) {
+            }
         if (n <= 0) n = (int)strcspn(at, " ");
         fprintf(p->f, "%*s%-*s%.*s\n", INDENT, "", left - INDENT, at == text && label ? label : "", n, at);
         at += n;
@@ -51,15 +52,17 @@ static void side(page *p, const char *label, const bf_fail_side *s) {
                          2 * (int)bf_dtype_bytes(s->type, 1), (unsigned long long)s->bits, s->got);
         if (!isnan(s->source)) snprintf(first + n, sizeof first - (size_t)n, ", exactly %.6g", s->source);
     }
-    field(p, label, "%s: %lld values: %lld inf, %lld NaN, %lld zero%s%s%s%s", s->what, (long long)s->values, (long long)s->inf,
-          (long long)s->nan, (long long)s->zero, wrong, first, s->judged[0] ? "; " : "", s->judged);
+    field(p, label, "%s: %lld values: %lld inf, %lld NaN, %lld zero%s%s%s%s", s->what, (long long)s->values,
+          (long long)s->inf, (long long)s->nan, (long long)s->zero, wrong, first, s->judged[0] ? "; " : "",
+          s->judged);
 }
 
 /* A table: rows that begin with # are heads, and start a new one. */
 static void table(page *p, const bf_fail_result *r) {
     for (int begin = 0, end; begin < r->rows; begin = end) {
         int width[BF_FAIL_COLUMNS] = {0};
-        for (end = begin + 1; end < r->rows && r->cell[end][0][0] != '#'; end++) {}
+        for (end = begin + 1; end < r->rows && r->cell[end][0][0] != '#'; end++) {
+        }
         for (int i = begin; i < end; i++)
             for (int c = 0; c < r->columns; c++) {
                 int n = (int)strlen(r->cell[i][c]) - (r->cell[i][c][0] == '#');
@@ -80,8 +83,10 @@ static void table(page *p, const bf_fail_result *r) {
 }
 
 static void again(char *text, size_t room, const bf_fail_entry *e, const char *place, const char *program) {
-    if (strcmp(place, "host")) snprintf(text, room, "%s fail %s --backend %s", program, e->id, place);
-    else snprintf(text, room, "%s fail %s", program, e->id);
+    if (strcmp(place, "host"))
+        snprintf(text, room, "%s fail %s --backend %s", program, e->id, place);
+    else
+        snprintf(text, room, "%s fail %s", program, e->id);
 }
 
 static void detail(page *p, const bf_fail_result *r) {
@@ -91,7 +96,8 @@ static void detail(page *p, const bf_fail_result *r) {
     table(p, r);
 }
 
-void bf_fail_show(FILE *f, int width, const bf_fail_entry *e, const bf_fail_shown *s, int n, int verbose, const char *program) {
+void bf_fail_show(FILE *f, int width, const bf_fail_entry *e, const bf_fail_shown *s, int n, int verbose,
+                  const char *program) {
     char line[512];
     page p = {f, width};
     fprintf(f, "\n%-4s %s (%s)\n", e->id, e->name, bf_fail_kind_name(e->kind));
@@ -102,9 +108,11 @@ void bf_fail_show(FILE *f, int width, const bf_fail_entry *e, const bf_fail_show
         const bf_fail_result *r = s[i].result;
         if (i == 0 || verbose || r->verdict == BF_NOT_REPRODUCED) detail(&p, r);
         again(line, sizeof line, e, s[i].place, program);
-        fprintf(f, "%*s%-14s %-9s %5.2f s  %s\n", INDENT, "", bf_fail_verdict_name(r->verdict), s[i].place, r->seconds, line);
+        fprintf(f, "%*s%-14s %-9s %5.2f s  %s\n", INDENT, "", bf_fail_verdict_name(r->verdict), s[i].place,
+                r->seconds, line);
         /* What every place says alike is said once. */
-        if (r->why[0] && (i == 0 || strcmp(r->why, s[i - 1].result->why))) field(&p, r->verdict == BF_SKIPPED ? "needs" : "because", "%s", r->why);
+        if (r->why[0] && (i == 0 || strcmp(r->why, s[i - 1].result->why)))
+            field(&p, r->verdict == BF_SKIPPED ? "needs" : "because", "%s", r->why);
     }
 }
 
@@ -118,13 +126,15 @@ void bf_fail_list(FILE *f, int width, const bf_fail_entry *const *e, int n) {
 
 static json_t *side_json(const bf_fail_side *s) {
     char bits[24];
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "kernel", s->what, "values", (json_int_t)s->values, "inf", (json_int_t)s->inf,
-                          "nan", (json_int_t)s->nan, "zero", (json_int_t)s->zero, "wrong", (json_int_t)s->wrong, "judged", s->judged);
+    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "kernel", s->what, "values", (json_int_t)s->values,
+                          "inf", (json_int_t)s->inf, "nan", (json_int_t)s->nan, "zero", (json_int_t)s->zero, "wrong",
+                          (json_int_t)s->wrong, "judged", s->judged);
     snprintf(bits, sizeof bits, "0x%0*llx", 2 * (int)bf_dtype_bytes(s->type, 1), (unsigned long long)s->bits);
     if (s->has_first)
-        json_object_set_new(o, "first", json_pack("{s:s, s:I, s:s, s:s, s:o, s:o}", "tensor", s->tensor, "index", (json_int_t)s->index,
-                                                  "bits", bits, "type", bf_dtype_name(s->type), "got", bf_json_real(s->got),
-                                                  "source", bf_json_real(s->source)));
+        json_object_set_new(o, "first",
+                            json_pack("{s:s, s:I, s:s, s:s, s:o, s:o}", "tensor", s->tensor, "index",
+                                      (json_int_t)s->index, "bits", bits, "type", bf_dtype_name(s->type), "got",
+                                      bf_json_real(s->got), "source", bf_json_real(s->source)));
     return o;
 }
 
@@ -136,7 +146,8 @@ static json_t *tables_json(const bf_fail_result *r) {
         for (int c = 0; c < r->columns; c++) json_array_append_new(row, json_string(r->cell[i][c] + (head && !c)));
         if (head || !rows) {
             rows = json_array();
-            json_array_append_new(tables, json_pack("{s:o, s:o}", "head", head ? json_incref(row) : json_array(), "rows", rows));
+            json_array_append_new(
+                tables, json_pack("{s:o, s:o}", "head", head ? json_incref(row) : json_array(), "rows", rows));
         }
         if (!head) json_array_append(rows, row);
         json_decref(row);
@@ -144,14 +155,18 @@ static json_t *tables_json(const bf_fail_result *r) {
     return tables;
 }
 
-json_t *bf_fail_json(const bf_fail_entry *e, const bf_fail_result *r, const char *place, const bf_device *d, const char *program) {
+json_t *bf_fail_json(const bf_fail_entry *e, const bf_fail_result *r, const char *place, const bf_device *d,
+                     const char *program) {
     char line[512];
     again(line, sizeof line, e, place, program);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:f, s:s, s:s, s:s, s:o, s:s}", "type", "failure", "id", e->id,
-                          "name", e->name, "kind", bf_fail_kind_name(e->kind), "mechanism", e->mechanism, "thread", e->thread, "fix",
-                          e->fix, "backend", place, "device", d->index, "arch", d->arch, "object", d->object, "verdict",
-                          bf_fail_verdict_name(r->verdict), "seconds", r->seconds, "input", r->input, "seen", r->seen, "why", r->why,
-                          "tables", tables_json(r), "again", line);
-    if (r->sides) json_object_set_new(o, "broken", side_json(&r->broken)), json_object_set_new(o, "sound", side_json(&r->sound));
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:f, s:s, s:s, s:s, s:o, s:s}",
+                  "type", "failure", "id", e->id, "name", e->name, "kind", bf_fail_kind_name(e->kind), "mechanism",
+                  e->mechanism, "thread", e->thread, "fix", e->fix, "backend", place, "device", d->index, "arch",
+                  d->arch, "object", d->object, "verdict", bf_fail_verdict_name(r->verdict), "seconds", r->seconds,
+                  "input", r->input, "seen", r->seen, "why", r->why, "tables", tables_json(r), "again", line);
+    if (r->sides)
+        json_object_set_new(o, "broken", side_json(&r->broken)),
+            json_object_set_new(o, "sound", side_json(&r->sound));
     return o;
 }

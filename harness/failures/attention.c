@@ -20,7 +20,8 @@ static double score(const bf_job_run *j, int64_t i, int64_t key) {
 static void sweep(const bf_job_run *j) {
     for (int64_t i = BF_SWEEP - 1; i >= 0; i--)
         for (int64_t d = 0; d < D; d++)
-            bf_lab_put(&j->t[ATTENTION_Q], i * D + d, ldexp(bf_lab_get(&j->t[ATTENTION_Q], d), (int)i + BF_SWEEP_FIRST));
+            bf_lab_put(&j->t[ATTENTION_Q], i * D + d,
+                       ldexp(bf_lab_get(&j->t[ATTENTION_Q], d), (int)i + BF_SWEEP_FIRST));
 }
 
 /* NaN in exactly the rows with a score of 65,520 or more, in all of such a row and in its log-sum-exp. */
@@ -43,7 +44,8 @@ static int large_logits(const bf_lab *lab, const bf_fail_entry *e, bf_fail_resul
         bf_lab_census(&r->broken, &j.t[ATTENTION_O], 0, BF_SWEEP * (int64_t)D, j.ref[ATTENTION_O].ref);
         bf_lab_name(&r->broken, &j, NULL);
         bf_fail_row(r, 3, "without q/k norm, fp16", bf_fail_scale(got), bf_fail_scale(want));
-        bf_fail_require(r, got >= 0 && got == want, "NaN from %s, predicted %s", bf_fail_scale(got), bf_fail_scale(want));
+        bf_fail_require(r, got >= 0 && got == want, "NaN from %s, predicted %s", bf_fail_scale(got),
+                        bf_fail_scale(want));
         bf_fail_require(r, !stray, "%d rows hold NaN that should not, or the reverse", stray);
         rc = bf_lab_run(lab, &j, "attention", e->sound.kernel, err);
     }
@@ -51,13 +53,15 @@ static int large_logits(const bf_lab *lab, const bf_fail_entry *e, bf_fail_resul
         bf_lab_census(&r->sound, &j.t[ATTENTION_O], 0, BF_SWEEP * (int64_t)D, j.ref[ATTENTION_O].ref);
         bf_lab_name(&r->sound, &j, NULL);
         bf_fail_row(r, 3, "without q/k norm, fp32", "-", "-");
-        bf_fail_require(r, bf_lab_judge(&j, &r->sound) && !r->sound.nan && !r->sound.inf, "the sound kernel does not pass: %s", r->sound.judged);
+        bf_fail_require(r, bf_lab_judge(&j, &r->sound) && !r->sound.nan && !r->sound.inf,
+                        "the sound kernel does not pass: %s", r->sound.judged);
     }
     bf_lab_close(&j);
     return rc;
 }
 
-/* q and k through rms norm with factors 1 + w, every key parallel to its query: q.k = D (1 + w)^2 whatever the scale. */
+/* q and k through rms norm with factors 1 + w, every key parallel to its query: q.k = D (1 + w)^2 whatever the scale.
+ */
 static int normed(const bf_lab *lab, const bf_fail_entry *e, double w, bf_fail_result *r, bf_error *err) {
     bf_job_run n, a;
     int first = -1, expected = D * (1 + w) * (1 + w) >= 65520;
@@ -75,9 +79,13 @@ static int normed(const bf_lab *lab, const bf_fail_entry *e, double w, bf_fail_r
     for (int64_t i = 0; !rc && !rc2 && i < BF_SWEEP * (int64_t)D && first < 0; i++)
         if (!isfinite(bf_lab_get(&a.t[ATTENTION_O], i))) first = (int)(i / D);
     if (!rc && !rc2) {
-        bf_fail_row(r, 3, bf_fail_text("with q/k norm, 1+w = %g, fp16", 1 + w), first < 0 ? "no scale" : first ? bf_fail_scale(first) : "every scale",
+        bf_fail_row(r, 3, bf_fail_text("with q/k norm, 1+w = %g, fp16", 1 + w),
+                    first < 0 ? "no scale"
+                    : first   ? bf_fail_scale(first)
+                              : "every scale",
                     expected ? "every scale" : "no scale");
-        bf_fail_require(r, expected ? first == 0 : first < 0, "q/k norm with 1+w = %g: NaN from %s", 1 + w, bf_fail_scale(first));
+        bf_fail_require(r, expected ? first == 0 : first < 0, "q/k norm with 1+w = %g: NaN from %s", 1 + w,
+                        bf_fail_scale(first));
     }
     bf_lab_close(&n), bf_lab_close(&a);
     return rc || rc2 ? -1 : 0;
@@ -101,7 +109,9 @@ static int below(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, b
         bf_fail_row(r, 3, "scores beyond -65,520: o", bf_fail_text("%.4g", got), "4");
         bf_fail_row(r, 3, "the same, in exact arithmetic", bf_fail_text("%.4g", right / sum), "");
         bf_fail_require(r, got == 4, "scores beyond -65,520 give %g, predicted 4", got);
-        snprintf(r->seen, sizeof r->seen, "a score of +inf makes NaN of its row (inf - inf) and of no other; -inf drops its key: finite and wrong, %g for %.4g; with q/k norm it needs (1+w_q)(1+w_k) >= 65,520/256",
+        snprintf(r->seen, sizeof r->seen,
+                 "a score of +inf makes NaN of its row (inf - inf) and of no other; -inf drops its key: finite and "
+                 "wrong, %g for %.4g; with q/k norm it needs (1+w_q)(1+w_k) >= 65,520/256",
                  got, right / sum);
     }
     bf_lab_close(&j);
@@ -110,18 +120,25 @@ static int below(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, b
 
 static int run(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_error *err) {
     r->sides = 2;
-    snprintf(r->input, sizeof r->input, "attention queries=%d keys=%d d=%d, row e of q = Gaussian times 2^e, e = -24 to 20, 1/sqrt(d) folded into q", BF_SWEEP, KEYS, D);
+    snprintf(
+        r->input, sizeof r->input,
+        "attention queries=%d keys=%d d=%d, row e of q = Gaussian times 2^e, e = -24 to 20, 1/sqrt(d) folded into q",
+        BF_SWEEP, KEYS, D);
     bf_fail_row(r, 3, "#scores", "NaN from", "predicted");
-    return large_logits(lab, e, r, err) || normed(lab, e, 0, r, err) || normed(lab, e, 14, r, err) || normed(lab, e, 15, r, err) ||
-                   below(lab, e, r, err)
+    return large_logits(lab, e, r, err) || normed(lab, e, 0, r, err) || normed(lab, e, 14, r, err) ||
+                   normed(lab, e, 15, r, err) || below(lab, e, r, err)
                ? -1
                : 0;
 }
 
 const bf_fail_entry bf_fail_a4 = {
-    "A4", "attention-fp16-scores", BF_FAIL_NUMERIC,
+    "A4",
+    "attention-fp16-scores",
+    BF_FAIL_NUMERIC,
     "Attention scores of 65,520 and more are +inf in fp16, and inf - inf in the softmax is NaN.",
     "home-lab P40 logs: Gemma-like heads of dimension 256",
     "scores and sums in fp32 (attention, any type of q, k and v)",
-    {"attention_twin_scores-fp16", BF_F16, 0}, {NULL, BF_F32, 0}, run,
+    {"attention_twin_scores-fp16", BF_F16, 0},
+    {NULL, BF_F32, 0},
+    run,
 };

@@ -27,9 +27,12 @@ static int tabulate(const bf_lab *lab, bf_dtype truth, bf_dtype label, census *c
         c->strange += !(got == as || (isnan(got) && isnan(as)));
         if (!isfinite(want)) continue;
         c->finite++;
-        if (isnan(got)) c->nan++;
-        else if (isinf(got)) c->inf++;
-        else if (got == want) c->equal++;
+        if (isnan(got))
+            c->nan++;
+        else if (isinf(got))
+            c->inf++;
+        else if (got == want)
+            c->equal++;
         else {
             double ratio = fabs(got / want);
             c->wrong++;
@@ -62,8 +65,8 @@ static double largest(const bf_tensor *t) {
     return most;
 }
 
-/* A chain of linear layers with activations in fp16 and weights of deviation 1/sqrt(width), which keep the size of their
- * input. Both ways see the same weights. */
+/* A chain of linear layers with activations in fp16 and weights of deviation 1/sqrt(width), which keep the size of
+ * their input. Both ways see the same weights. */
 static int chain(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_error *err) {
     bf_job_run j;
     bf_fail_side *side[2] = {&r->broken, &r->sound};
@@ -89,7 +92,8 @@ static int chain(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, b
         }
         if (!rc && (l < 6 || l == LAYERS - 1))
             bf_fail_row(r, 4, bf_fail_text("%d", l + 1), bf_fail_text("%.4g", most[0]),
-                        bf_fail_text("%lld, %lld, %lld", (long long)now[0].inf, (long long)now[0].nan, (long long)now[0].zero),
+                        bf_fail_text("%lld, %lld, %lld", (long long)now[0].inf, (long long)now[0].nan,
+                                     (long long)now[0].zero),
                         bf_fail_text("%.4g", most[1]));
         bf_lab_close(&j);
     }
@@ -101,33 +105,47 @@ static int run(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_
     census c;
     bf_dtype truth = e->sound.type, label = e->broken.type;
     r->sides = 2;
-    snprintf(r->input, sizeof r->input, "all 65,536 %s patterns read as %s; then %d linear layers %dx%d, %s weights of deviation 1/16, %d tokens, fp16 activations",
+    snprintf(r->input, sizeof r->input,
+             "all 65,536 %s patterns read as %s; then %d linear layers %dx%d, %s weights of deviation 1/16, %d "
+             "tokens, fp16 activations",
              bf_dtype_name(truth), bf_dtype_name(label), LAYERS, WIDTH, WIDTH, bf_dtype_name(truth), TOKENS);
     if (tabulate(lab, truth, label, &c, err)) return -1;
     examples(truth, label, r);
     if (chain(lab, e, r, err)) return -1;
-    snprintf(r->seen, sizeof r->seen, "of %ld finite patterns %ld read the same, %ld finite and wrong (%.2g to %.2g times), %ld inf, %ld NaN",
+    snprintf(r->seen, sizeof r->seen,
+             "of %ld finite patterns %ld read the same, %ld finite and wrong (%.2g to %.2g times), %ld inf, %ld NaN",
              c.finite, c.equal, c.wrong, c.least, c.most, c.inf, c.nan);
     bf_fail_require(r, !c.strange, "%ld patterns are read as neither type", c.strange);
-    bf_fail_require(r, c.wrong > c.finite * 9 / 10, "%ld of %ld patterns are read as what they are", c.equal, c.finite);
+    bf_fail_require(r, c.wrong > c.finite * 9 / 10, "%ld of %ld patterns are read as what they are", c.equal,
+                    c.finite);
     bf_fail_require(r, !r->sound.nan && !r->sound.inf && !r->sound.zero, "the sound chain is not finite");
     /* bf16 as fp16: all weights near 1, the chain overflows and ends in NaN. The reverse: weights vanish. */
     long long gone = truth == BF_BF16 ? r->broken.nan : r->broken.zero;
-    bf_fail_require(r, gone == WIDTH * TOKENS, "the chain ends in %lld %s of %d", gone, truth == BF_BF16 ? "NaN" : "zeros", WIDTH * TOKENS);
+    bf_fail_require(r, gone == WIDTH * TOKENS, "the chain ends in %lld %s of %d", gone,
+                    truth == BF_BF16 ? "NaN" : "zeros", WIDTH * TOKENS);
     return 0;
 }
 
 const bf_fail_entry bf_fail_a1 = {
-    "A1", "bf16-as-fp16", BF_FAIL_NUMERIC,
-    "The dtype of bf16 weights was redirected to fp16: the label changed, the bits did not, so that ordinary weights all read as about 1.",
+    "A1",
+    "bf16-as-fp16",
+    BF_FAIL_NUMERIC,
+    "The dtype of bf16 weights was redirected to fp16: the label changed, the bits did not, so that ordinary weights "
+    "all read as about 1.",
     "home-lab P40 logs: bf16 checkpoints loaded under a bf16-to-fp16 redirect",
     "convert by value (convert, or a kernel that widens bf16: linear w=bf16)",
-    {"linear_twin_w-as-fp16", BF_F16, 0}, {NULL, BF_BF16, 0}, run,
+    {"linear_twin_w-as-fp16", BF_F16, 0},
+    {NULL, BF_BF16, 0},
+    run,
 };
 const bf_fail_entry bf_fail_a1b = {
-    "A1b", "fp16-as-bf16", BF_FAIL_NUMERIC,
+    "A1b",
+    "fp16-as-bf16",
+    BF_FAIL_NUMERIC,
     "fp16 weights were read as bf16: 1.0 becomes 2^-7 and weights of ordinary size vanish.",
     "the same redirect in the other direction",
     "convert by value (convert, or linear w=f16)",
-    {"linear_twin_w-as-bf16", BF_BF16, 0}, {NULL, BF_F16, 0}, run,
+    {"linear_twin_w-as-bf16", BF_BF16, 0},
+    {NULL, BF_F16, 0},
+    run,
 };

@@ -26,7 +26,8 @@ static const struct {
     {"attention", "attention heads=8 kv_heads=8 queries=1 keys=2048 d=128 kv=%s"},
 };
 
-/* Median seconds of a launch with that storage, and the bytes the mathematics must move. The buffers stay the same. */
+/* Median seconds of a launch with that storage, and the bytes the mathematics must move. The buffers stay the same.
+ */
 static int cost(const bf_lab *lab, size_t which, const char *type, double *seconds, double *bytes, bf_error *err) {
     bf_job_run j;
     double s[LAUNCHES + 1];
@@ -44,7 +45,10 @@ static int a9(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_e
     static const char *const type[] = {"f32", "f16", "bf16"};
     (void)e;
     if (untimed(lab, r)) return 0;
-    snprintf(r->input, sizeof r->input, "linear 2048 x 4096, norm 512 x 4096, attention over 2048 keys, each stored in f32, f16, bf16; preferred kernels, medians of %d launches, the same buffers", LAUNCHES);
+    snprintf(r->input, sizeof r->input,
+             "linear 2048 x 4096, norm 512 x 4096, attention over 2048 keys, each stored in f32, f16, bf16; "
+             "preferred kernels, medians of %d launches, the same buffers",
+             LAUNCHES);
     bf_fail_row(r, 6, "#op, storage", "time", "GB/s", "to f32", "bytes to f32", "of byte model");
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
         double base = 0, base_bytes = 0;
@@ -52,21 +56,30 @@ static int a9(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_e
             double s, b;
             if (cost(lab, i, type[t], &s, &b, err)) return -1;
             if (t == 0) base = s, base_bytes = b;
-            bf_fail_row(r, 6, bf_fail_text("%s %s", costs[i].op, type[t]), bf_fail_text("%.3f ms", s * 1e3), bf_fail_text("%.1f", b / s / 1e9),
-                        bf_fail_text("%.2f", s / base), bf_fail_text("%.2f", b / base_bytes), bf_fail_text("%.2f", s / base / (b / base_bytes)));
+            bf_fail_row(r, 6, bf_fail_text("%s %s", costs[i].op, type[t]), bf_fail_text("%.3f ms", s * 1e3),
+                        bf_fail_text("%.1f", b / s / 1e9), bf_fail_text("%.2f", s / base),
+                        bf_fail_text("%.2f", b / base_bytes), bf_fail_text("%.2f", s / base / (b / base_bytes)));
             if (i == 0 && t == 2)
-                snprintf(r->seen, sizeof r->seen, "linear with bf16 weights, widened on the way, takes %.2f of the time with fp32 weights; its bytes are %.2f of them", s / base, b / base_bytes);
+                snprintf(r->seen, sizeof r->seen,
+                         "linear with bf16 weights, widened on the way, takes %.2f of the time with fp32 weights; "
+                         "its bytes are %.2f of them",
+                         s / base, b / base_bytes);
         }
     }
     return 0;
 }
 
 const bf_fail_entry bf_fail_a9 = {
-    "A9", "emulation-cost", BF_FAIL_MEASUREMENT,
-    "bf16 is widened to fp32 on the fly where the hardware has no bf16: what that costs beside fp16 and fp32 storage, against the bytes moved.",
+    "A9",
+    "emulation-cost",
+    BF_FAIL_MEASUREMENT,
+    "bf16 is widened to fp32 on the fly where the hardware has no bf16: what that costs beside fp16 and fp32 "
+    "storage, against the bytes moved.",
     "home-lab P40 logs: \"21 % slower\" for emulated bf16; promotion to fp32 doubles the bytes",
     "keep 16-bit storage and widen in registers; blackframe bench for whole shapes",
-    {NULL, BF_BF16, 0}, {NULL, BF_F32, 0}, a9,
+    {NULL, BF_BF16, 0},
+    {NULL, BF_F32, 0},
+    a9,
 };
 
 /* ---- A10 ---- */
@@ -107,20 +120,29 @@ static int a10(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_
     double worst = 0;
     int rc = 0;
     if (!(fresh.context = lab->backend->open(lab->device, err))) return -1;
-    snprintf(r->input, sizeof r->input, "preferred kernels in a fresh context; first and second launch by the host's clock, then the median of %d", STEADY - 5);
+    snprintf(
+        r->input, sizeof r->input,
+        "preferred kernels in a fresh context; first and second launch by the host's clock, then the median of %d",
+        STEADY - 5);
     bf_fail_row(r, 5, "#case", "first ms", "second ms", "steady ms", "wrong by");
     for (size_t i = 0; !rc && i < sizeof starts / sizeof *starts; i++) rc = start(&fresh, i, &worst, r, err);
     lab->backend->close(fresh.context);
-    snprintf(r->seen, sizeof r->seen, "one launch as a benchmark would have been wrong by a factor of up to %.1f", worst);
+    snprintf(r->seen, sizeof r->seen, "one launch as a benchmark would have been wrong by a factor of up to %.1f",
+             worst);
     return rc;
 }
 
 const bf_fail_entry bf_fail_a10 = {
-    "A10", "short-benchmark", BF_FAIL_MEASUREMENT,
-    "The first launch includes loading the code, compiling it where only PTX fits, and cold caches; a benchmark of one launch measures that.",
+    "A10",
+    "short-benchmark",
+    BF_FAIL_MEASUREMENT,
+    "The first launch includes loading the code, compiling it where only PTX fits, and cold caches; a benchmark of "
+    "one launch measures that.",
     "home-lab logs: benchmarks of a single run that contradicted each other",
     "steady state with its interval (blackframe bench reports the first launches apart)",
-    {NULL, BF_NONE, 0}, {NULL, BF_NONE, 0}, a10,
+    {NULL, BF_NONE, 0},
+    {NULL, BF_NONE, 0},
+    a10,
 };
 
 /* ---- A12 ---- */
@@ -140,7 +162,8 @@ static int through_host(const bf_lab *lab, int64_t tokens, bf_fail_result *r, bf
     }
     if (!rc) {
         double u = bf_summarize(up, TIMES).median, d = bf_summarize(down, TIMES).median;
-        bf_fail_row(r, 5, bf_fail_text("%lld", (long long)tokens), bf_fail_text("%.1f", (double)bytes / 1024), bf_fail_text("%.1f", d * 1e6), bf_fail_text("%.1f", u * 1e6),
+        bf_fail_row(r, 5, bf_fail_text("%lld", (long long)tokens), bf_fail_text("%.1f", (double)bytes / 1024),
+                    bf_fail_text("%.1f", d * 1e6), bf_fail_text("%.1f", u * 1e6),
                     bf_fail_text("%.1f", 3 * (u + d) * 1e6));
     }
     if (device) lab->backend->free(lab->context, device);
@@ -152,21 +175,29 @@ static int a12(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_
     static const int64_t tokens[] = {1, 64, 512, 4096};
     (void)e;
     if (!lab->backend->gpu) {
-        bf_fail_skip(r, "a GPU, two for copies between devices: on this backend activations never leave the host's memory");
+        bf_fail_skip(
+            r, "a GPU, two for copies between devices: on this backend activations never leave the host's memory");
         return 0;
     }
-    snprintf(r->input, sizeof r->input, "fp16 activations of 4,096 channels through pageable host memory, medians of 21 copies; a pipeline over four devices has three boundaries");
+    snprintf(r->input, sizeof r->input,
+             "fp16 activations of 4,096 channels through pageable host memory, medians of 21 copies; a pipeline over "
+             "four devices has three boundaries");
     bf_fail_row(r, 5, "#tokens", "KiB", "down us", "up us", "3 boundaries us");
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
         if (through_host(lab, tokens[i], r, err)) return -1;
-    snprintf(r->seen, sizeof r->seen, "staged through the host; copies from device to device need a second GPU and are not measured here");
+    snprintf(r->seen, sizeof r->seen,
+             "staged through the host; copies from device to device need a second GPU and are not measured here");
     return 0;
 }
 
 const bf_fail_entry bf_fail_a12 = {
-    "A12", "boundary-transfers", BF_FAIL_MEASUREMENT,
+    "A12",
+    "boundary-transfers",
+    BF_FAIL_MEASUREMENT,
     "A pipeline split over cards sends its activations over PCIe at every boundary, often through the host.",
     "home-lab logs: four P40s, three boundaries",
     "cut where activations are small; keep a block on one card",
-    {NULL, BF_NONE, 0}, {NULL, BF_NONE, 0}, a12,
+    {NULL, BF_NONE, 0},
+    {NULL, BF_NONE, 0},
+    a12,
 };

@@ -9,7 +9,17 @@
 #include "../../reference/number.h"
 #include "failures.h"
 
-enum { TOKENS = 8, HEADS = 2, D = 64, K = HEADS * D, BLOCKS = 2, TOKEN = 3, CHANNEL = 17, COUNT = TOKENS * K };
+enum {
+    TOKENS = 8,
+    HEADS = 2,
+    D = 64,
+    K = HEADS * D,
+    BLOCKS = 2,
+    TOKEN = 3,
+    CHANNEL = 17,
+    OUTLIER = 70000,
+    COUNT = TOKENS * K
+};
 
 typedef struct stream {
     const bf_lab *lab;
@@ -40,7 +50,15 @@ static void trace(stream *t, int block, const char *op, const float *values) {
     if (bad && !t->first[0]) {
         int at = 0;
         while (isfinite(values[at])) at++;
-        snprintf(t->first, sizeof t->first, "block %d, %s[%d][%d] = %g", block, op, at / K, at % K, (double)values[at]);
+        bf_tensor all = {.name = op,
+                         .role = BF_OUTPUT,
+                         .type = BF_F32,
+                         .rank = 1,
+                         .dim = {COUNT},
+                         .data = (void *)(uintptr_t)values};
+        bf_lab_first(t->side, &all, at, !strcmp(op, "input") ? OUTLIER : NAN);
+        snprintf(t->first, sizeof t->first, "block %d, %s[%d][%d] = %g", block, op, at / K, at % K,
+                 (double)values[at]);
     }
     t->bad_tokens = bad;
     if (t->show)
@@ -81,10 +99,11 @@ static void heads(const float *from, float *to, int forth) {
 
 static int attention(stream *t) {
     bf_job_run j;
-    int rc = bf_lab_open(&j, t->err, "attention heads=%d kv_heads=%d queries=%d keys=%d d=%d causal=%d kv=f32", HEADS, HEADS, TOKENS,
-                         TOKENS, D, t->causal);
+    int rc = bf_lab_open(&j, t->err, "attention heads=%d kv_heads=%d queries=%d keys=%d d=%d causal=%d kv=f32", HEADS,
+                         HEADS, TOKENS, TOKENS, D, t->causal);
     if (!rc) {
-        heads(t->q, j.t[ATTENTION_Q].data, 1), heads(t->k, j.t[ATTENTION_K].data, 1), heads(t->v, j.t[ATTENTION_V].data, 1);
+        heads(t->q, j.t[ATTENTION_Q].data, 1), heads(t->k, j.t[ATTENTION_K].data, 1),
+            heads(t->v, j.t[ATTENTION_V].data, 1);
         rc = bf_lab_run(t->lab, &j, "attention", NULL, t->err);
     }
     if (!rc) heads(j.t[ATTENTION_O].data, t->y, 0);
@@ -97,22 +116,31 @@ static int chain(stream *t, bf_dtype storage) {
     int rc = bf_lab_open(&j, t->err, "norm m=%d k=%d", TOKENS, K); /* its fill is the input */
     t->first[0] = 0;
     for (int i = 0; !rc && i < COUNT; i++) {
-        double v = i == TOKEN * K + CHANNEL ? 70000 : bf_lab_get(&j.t[NORM_X], i);
+        double v = i == TOKEN * K + CHANNEL ? OUTLIER : bf_lab_get(&j.t[NORM_X], i);
         t->x[i] = (float)bf_ref_decode(storage, bf_ref_encode(storage, v)), t->s[i] = 0;
     }
     bf_lab_close(&j);
     if (!rc) trace(t, 0, "input", t->x);
     for (int b = 0; b < BLOCKS && !rc; b++) {
         rc = norm(t);
-        if (!rc) trace(t, b, "norm", t->y), rc = linear(t, 4 * b + 1, t->y, t->q) || linear(t, 4 * b + 2, t->y, t->k) || linear(t, 4 * b + 3, t->y, t->v);
+        if (!rc)
+            trace(t, b, "norm", t->y), rc = linear(t, 4 * b + 1, t->y, t->q) || linear(t, 4 * b + 2, t->y, t->k) ||
+                                            linear(t, 4 * b + 3, t->y, t->v);
         if (!rc) trace(t, b, "v", t->v), rc = attention(t);
         if (!rc) trace(t, b, "attention", t->y), rc = linear(t, 4 * b + 4, t->y, t->x);
         if (!rc) trace(t, b, "o", t->x);
     }
     if (rc) return -1;
-    bf_tensor last = {.name = "o", .role = BF_OUTPUT, .type = BF_F32, .rank = 1, .dim = {COUNT}, .bytes = sizeof t->x, .data = t->x};
+    bf_tensor last = {.name = "o",
+                      .role = BF_OUTPUT,
+                      .type = BF_F32,
+                      .rank = 1,
+                      .dim = {COUNT},
+                      .bytes = sizeof t->x,
+                      .data = t->x};
     bf_lab_census(t->side, &last, 0, COUNT, NULL);
-    snprintf(t->side->what, sizeof t->side->what, "%d blocks, %sinput stored in %s", BLOCKS, t->causal ? "causal, " : "", bf_dtype_name(storage));
+    snprintf(t->side->what, sizeof t->side->what, "%d blocks, %sinput stored in %s", BLOCKS,
+             t->causal ? "causal, " : "", bf_dtype_name(storage));
     return 0;
 }
 
@@ -122,35 +150,46 @@ static int run(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_
     bf_fail_side ignored = {.nan = 0};
     char first[64] = "";
     r->sides = 2;
-    snprintf(r->input, sizeof r->input, "%d tokens of %d channels, Gaussian but for 70,000 at token %d, channel %d; blocks of norm, q k v, attention, o, residual in fp32",
+    snprintf(r->input, sizeof r->input,
+             "%d tokens of %d channels, Gaussian but for 70,000 at token %d, channel %d; blocks of norm, q k v, "
+             "attention, o, residual in fp32",
              TOKENS, K, TOKEN, CHANNEL);
     if (!rc) {
         *t = (stream){.lab = lab, .r = r, .side = &r->broken, .causal = 1, .show = 1, .err = err};
         bf_fail_row(r, 5, "#block, op", "inf", "NaN", "tokens", "first");
         rc = chain(t, e->broken.type);
         snprintf(first, sizeof first, "%s", t->first);
-        bf_fail_require(r, rc || !strncmp(t->first, "block 0, input[3][17]", 21), "first: %s", t->first[0] ? t->first : "none");
-        bf_fail_require(r, rc || t->bad_tokens == TOKENS - TOKEN, "causal: %d tokens are lost, predicted %d", t->bad_tokens, TOKENS - TOKEN);
+        bf_fail_require(r, rc || !strncmp(t->first, "block 0, input[3][17]", 21), "first: %s",
+                        t->first[0] ? t->first : "none");
+        bf_fail_require(r, rc || t->bad_tokens == TOKENS - TOKEN, "causal: %d tokens are lost, predicted %d",
+                        t->bad_tokens, TOKENS - TOKEN);
     }
     if (!rc) {
         *t = (stream){.lab = lab, .r = r, .side = &ignored, .err = err};
         rc = chain(t, e->broken.type);
-        bf_fail_require(r, rc || t->bad_tokens == TOKENS, "without a causal mask: %d tokens are lost, predicted all %d", t->bad_tokens, TOKENS);
+        bf_fail_require(r, rc || t->bad_tokens == TOKENS,
+                        "without a causal mask: %d tokens are lost, predicted all %d", t->bad_tokens, TOKENS);
     }
     if (!rc) {
         *t = (stream){.lab = lab, .r = r, .side = &r->sound, .causal = 1, .err = err};
         rc = chain(t, e->sound.type);
         bf_fail_require(r, rc || !t->first[0], "the sound chain: %s", t->first);
-        snprintf(r->seen, sizeof r->seen, "first at %s; norm loses the token, attention every later token (without a causal mask all %d)", first, TOKENS);
+        snprintf(r->seen, sizeof r->seen,
+                 "first at %s; norm loses the token, attention every later token (without a causal mask all %d)",
+                 first, TOKENS);
     }
     free(t);
     return rc;
 }
 
 const bf_fail_entry bf_fail_a5 = {
-    "A5", "nan-propagation", BF_FAIL_NUMERIC,
+    "A5",
+    "nan-propagation",
+    BF_FAIL_NUMERIC,
     "One infinity in one token: norm makes the token NaN, attention takes it to every token that looks at it.",
     "home-lab P40 logs: NaN in every output, one bad value at the start",
     "find the first op (blackframe trace), widen that one",
-    {NULL, BF_F16, 0}, {NULL, BF_F32, 0}, run,
+    {NULL, BF_F16, 0},
+    {NULL, BF_F32, 0},
+    run,
 };

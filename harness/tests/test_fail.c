@@ -1,5 +1,5 @@
-/* The failure catalogue: every entry reproduces on every backend of this machine, none does when its broken way is swapped for the
- * sound one; verdicts, the command's exit statuses and its records. */
+/* The failure catalogue: every entry reproduces on every backend of this machine, none does when its broken way is
+ * swapped for the sound one; verdicts, the command's exit statuses and its records. */
 #define _GNU_SOURCE
 #include <criterion/criterion.h>
 #include <jansson.h>
@@ -38,7 +38,8 @@ static void every_entry(const char *backend) {
         cr_expect_eq(result.verdict, BF_REPRODUCED, "%s on %s: %s", e.id, backend, result.why);
         cr_expect(result.input[0] && result.seen[0], "%s: says neither its input nor what was seen", e.id);
         if (result.sides)
-            cr_expect(result.broken.values > 0 && result.sound.values > 0 && result.broken.what[0] && result.sound.what[0],
+            cr_expect(result.broken.values > 0 && result.sound.values > 0 && result.broken.what[0] &&
+                          result.sound.what[0],
                       "%s: counts nothing", e.id);
         e.broken = e.sound;
         bf_failure_run(&lab, &e, &result);
@@ -73,8 +74,10 @@ static int nothing(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r,
     (void)lab, (void)e, (void)r, (void)err;
     return 0;
 }
-static bf_fail_verdict verdict_of(int (*run)(const bf_lab *, const bf_fail_entry *, bf_fail_result *, bf_error *), bf_fail_kind kind) {
-    bf_fail_entry e = {.id = "T", .name = "test", .kind = kind, .mechanism = "m", .thread = "t", .fix = "f", .run = run};
+static bf_fail_verdict verdict_of(int (*run)(const bf_lab *, const bf_fail_entry *, bf_fail_result *, bf_error *),
+                                  bf_fail_kind kind) {
+    bf_fail_entry e = {
+        .id = "T", .name = "test", .kind = kind, .mechanism = "m", .thread = "t", .fix = "f", .run = run};
     bf_failure_run(NULL, &e, &result);
     return result.verdict;
 }
@@ -116,10 +119,12 @@ Test(fail, entries_are_named_once_and_say_everything) {
 Test(fail, counts_and_first_offender) {
     float y[6] = {1, 0, -0.0f, 2, 0, 5};
     double source[6] = {1, 0, 3, 2, 4, 5};
-    bf_tensor t = {.name = "y", .role = BF_OUTPUT, .type = BF_F32, .rank = 1, .dim = {6}, .bytes = sizeof y, .data = y};
+    bf_tensor t = {
+        .name = "y", .role = BF_OUTPUT, .type = BF_F32, .rank = 1, .dim = {6}, .bytes = sizeof y, .data = y};
     bf_fail_side s = {.values = 0};
     bf_lab_census(&s, &t, 0, 6, source); /* no NaN: the first zero that should be none */
-    cr_expect(s.values == 6 && s.zero == 3 && !s.nan && !s.inf && s.has_first && s.index == 2 && s.source == 3 && s.bits == 0x80000000u);
+    cr_expect(s.values == 6 && s.zero == 3 && !s.nan && !s.inf && s.has_first && s.index == 2 && s.source == 3 &&
+              s.bits == 0x80000000u);
     y[3] = -1.0f / 0.0f, y[4] = 0.0f / 0.0f;
     s = (bf_fail_side){.values = 0};
     bf_lab_census(&s, &t, 1, 6, source);
@@ -168,7 +173,8 @@ static int lines_of(const char *text) {
 }
 
 Test(fail, what_nobody_can_run_is_status_2_and_one_line) {
-    static const char *const bad[] = {"A99", "A1 nonsense", "''", "--backend gpu", "--json /nonexistent/x A1", "--timeout nan", "'A*'"};
+    static const char *const bad[] = {
+        "A99", "A1 nonsense", "''", "--backend gpu", "--json /nonexistent/x A1", "--timeout nan", "'A*'"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_expect_eq(command(bad[i]), 2, "%s: %s", bad[i], output);
         cr_expect_eq(lines_of(output), 1, "%s: %s", bad[i], output);
@@ -185,7 +191,8 @@ Test(fail, command_lists_runs_and_records) {
     snprintf(line, sizeof line, "a2 A4 --backend cpu --json %s.jsonl --junit %s.xml", path, path);
     cr_expect_eq(command(line), 0, "%s", output);
     cr_expect(strstr(output, "\n2 passed, 0 failed, 0 skipped\n"), "%s", output);
-    cr_expect(strstr(output, "build/blackframe fail A2 --backend cpu") || strstr(output, "/blackframe fail A2 --backend cpu"));
+    cr_expect(strstr(output, "build/blackframe fail A2 --backend cpu") ||
+              strstr(output, "/blackframe fail A2 --backend cpu"));
     snprintf(line, sizeof line, "%s.jsonl", path);
     FILE *f = fopen(line, "r");
     int failures = 0;
@@ -205,7 +212,8 @@ Test(fail, command_lists_runs_and_records) {
     output[fread(output, 1, sizeof output - 1, f)] = 0;
     fclose(f);
     unlink(line);
-    cr_expect(strstr(output, "tests=\"2\" failures=\"0\" skipped=\"0\"") && strstr(output, "name=\"A2\""), "%s", output);
+    cr_expect(strstr(output, "tests=\"2\" failures=\"0\" skipped=\"0\"") && strstr(output, "name=\"A2\""), "%s",
+              output);
 }
 
 Test(fail, a_missing_device_is_status_3) {

@@ -1,4 +1,5 @@
-/* Broken kernels and steps of the failure catalogue on the CPU; what they do is said in ../common/fail_device.h and fail.h. */
+/* Broken kernels and steps of the failure catalogue on the CPU; what they do is said in ../common/fail_device.h and
+ * fail.h. */
 #include <math.h>
 
 #include "../common/fail.h"
@@ -42,18 +43,25 @@ INLINE void norm_rows_of(const norm_job *j, int64_t begin, int64_t end, int is_h
 static int norm_fits(const bf_problem *p) { return norm_accepts(p) && norm_length(p) <= 1 << 22 && !p->type[NORM_R]; }
 static int64_t norm_chain(const bf_problem *p) { return norm_length(p); }
 
-#define NORM(id, is_half, tree, defect, text)                                                                            \
-    static void id##_chunk(void *arg, int64_t begin, int64_t end, int thread) {                                          \
-        (void)thread;                                                                                                    \
-        norm_rows_of(arg, begin, end, is_half, tree);                                                                    \
-    }                                                                                                                    \
-    static void id##_run(const bf_problem *p, bf_pool *pool) {                                                           \
-        norm_job j = norm_job_of(p);                                                                                     \
-        bf_pool_run(pool, id##_chunk, &j, j.rows, 1);                                                                    \
-    }                                                                                                                    \
-    static const bf_kernel id = {.op = "norm", .name = "norm_twin_" defect, .file = "broken_fail", .target = BF_CPU,     \
-                                 .role = BF_TWIN, .twin = defect, .summary = text, .accepts = norm_fits,                 \
-                                 .chain = norm_chain, .run = id##_run};                                                  \
+#define NORM(id, is_half, tree, defect, text)                                                                        \
+    static void id##_chunk(void *arg, int64_t begin, int64_t end, int thread) {                                      \
+        (void)thread;                                                                                                \
+        norm_rows_of(arg, begin, end, is_half, tree);                                                                \
+    }                                                                                                                \
+    static void id##_run(const bf_problem *p, bf_pool *pool) {                                                       \
+        norm_job j = norm_job_of(p);                                                                                 \
+        bf_pool_run(pool, id##_chunk, &j, j.rows, 1);                                                                \
+    }                                                                                                                \
+    static const bf_kernel id = {.op = "norm",                                                                       \
+                                 .name = "norm_twin_" defect,                                                        \
+                                 .file = "broken_fail",                                                              \
+                                 .target = BF_CPU,                                                                   \
+                                 .role = BF_TWIN,                                                                    \
+                                 .twin = defect,                                                                     \
+                                 .summary = text,                                                                    \
+                                 .accepts = norm_fits,                                                               \
+                                 .chain = norm_chain,                                                                \
+                                 .run = id##_run};                                                                   \
     BF_REGISTER(id)
 
 NORM(chain_fp16, 1, 0, "chain-fp16", "sums in fp16, one chain, as shipped: mean and variance in fp16 too");
@@ -65,7 +73,8 @@ NORM(plain_fp32, 0, 1, "plain-fp32", "sums in fp32, neither scaled nor guarded: 
 static float no_guard_score(const attention_job *j, int64_t row, int64_t i, int64_t key) {
     float dot = 0;
     int64_t kv = (row / j->queries / j->group * j->keys + key) * j->d;
-    for (int64_t d = 0; d < j->d; d++) dot += bf_load_float(j->q, j->q_type, row * j->d + d) * bf_load_float(j->k, j->kv_type, kv + d);
+    for (int64_t d = 0; d < j->d; d++)
+        dot += bf_load_float(j->q, j->q_type, row * j->d + d) * bf_load_float(j->k, j->kv_type, kv + d);
     float t = dot * j->scale;
     if (j->cap > 0) t = j->cap * tanhf(t / j->cap);
     return t + attention_mask(j, i, key);
@@ -95,9 +104,16 @@ static void no_guard_run(const bf_problem *p, bf_pool *pool) {
 static int no_guard_accepts(const bf_problem *p) { return attention_accepts(p) && !p->type[ATTENTION_SINK]; }
 static int64_t no_guard_chain(const bf_problem *p) { return p->dim[ATTENTION_KEYS]; }
 static const bf_kernel no_guard = {
-    .op = "attention", .name = "attention_twin_no-guard", .file = "broken_fail", .target = BF_CPU, .role = BF_TWIN,
-    .twin = "no-guard", .summary = "no key is excluded: a row of -inf is NaN", .accepts = no_guard_accepts,
-    .chain = no_guard_chain, .run = no_guard_run,
+    .op = "attention",
+    .name = "attention_twin_no-guard",
+    .file = "broken_fail",
+    .target = BF_CPU,
+    .role = BF_TWIN,
+    .twin = "no-guard",
+    .summary = "no key is excluded: a row of -inf is NaN",
+    .accepts = no_guard_accepts,
+    .chain = no_guard_chain,
+    .run = no_guard_run,
 };
 BF_REGISTER(no_guard);
 
@@ -154,9 +170,16 @@ static void reduce_run(const bf_problem *p, bf_pool *pool) {
 }
 static uint64_t reduce_scratch(const bf_problem *p) { return (void)p, FAIL_REDUCE_WARPS * sizeof(float); }
 
-#define STEP(id, text, ...)                                                                                        \
-    static const bf_kernel id = {.op = "fail_" #id, .name = "fail_" #id, .file = "broken_fail", .target = BF_CPU, \
-                                 .role = BF_NAIVE, .summary = text, .accepts = step_accepts, .run = id##_run, __VA_ARGS__}; \
+#define STEP(id, text, ...)                                                                                          \
+    static const bf_kernel id = {.op = "fail_" #id,                                                                  \
+                                 .name = "fail_" #id,                                                                \
+                                 .file = "broken_fail",                                                              \
+                                 .target = BF_CPU,                                                                   \
+                                 .role = BF_NAIVE,                                                                   \
+                                 .summary = text,                                                                    \
+                                 .accepts = step_accepts,                                                            \
+                                 .run = id##_run,                                                                    \
+                                 __VA_ARGS__};                                                                       \
     BF_REGISTER(id)
 STEP(swiglu, "a step of `fail`: silu(gate) * up", .scratch = NULL);
 STEP(frame, "a step of `fail`: latents to RGB and YUV bytes", .scratch = NULL);
