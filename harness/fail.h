@@ -118,9 +118,10 @@ const bf_kernel *bf_lab_kernel(const bf_lab *, const char *op, const char *name,
 int bf_lab_run(const bf_lab *, bf_job_run *, const char *op, const char *kernel, bf_error *);
 /* One launch by the host's clock, from the loading of its code to the result, without the copies. */
 int bf_lab_once(const bf_lab *, bf_job_run *, const char *op, const char *kernel, double *seconds, bf_error *);
-/* The same, timed: seconds of `count` launches on the same buffers. */
-int bf_lab_time(const bf_lab *, bf_job_run *, const char *op, const char *kernel, int count, double *seconds,
-                bf_error *);
+/* The same, timed: seconds of `count` launches that go through at least `distinct` bytes of copies in turn (0: one
+ * copy), count copies at most. */
+int bf_lab_time(const bf_lab *, bf_job_run *, const char *op, const char *kernel, int count, double distinct,
+                double *seconds, bf_error *);
 /* The float64 reference of the inputs as they are now, and ref[slot] of every output (for kernels without 8-bit
  * paths). */
 int bf_lab_expect(const bf_lab *, bf_job_run *, bf_error *);

@@ -146,16 +146,22 @@ int bf_lab_once(const bf_lab *lab, bf_job_run *j, const char *op, const char *ke
     return launched(lab, j, op, kernel, seconds, err);
 }
 
-int bf_lab_time(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, int count, double *seconds,
-                bf_error *err) {
-    launch l = {.lab = lab};
-    bf_problem *same = calloc((size_t)count, sizeof *same);
-    if (!same) return bf_fail(err, "out of memory");
-    int rc = (j->kernel = bf_lab_kernel(lab, op, kernel, &j->p, err)) ? launch_open(&l, j, err) : -1;
-    for (int i = 0; i < count; i++) same[i] = l.p;
-    if (!rc) rc = lab->backend->time(lab->context, j->kernel, same, count, seconds, err);
-    launch_close(&l);
-    free(same);
+int bf_lab_time(const bf_lab *lab, bf_job_run *j, const char *op, const char *kernel, int count, double distinct,
+                double *seconds, bf_error *err) {
+    bf_problem *turn = calloc((size_t)count, sizeof *turn);
+    launch *l = calloc((size_t)count, sizeof *l);
+    int copies = 0, rc = turn && l ? 0 : bf_fail(err, "out of memory");
+    double set = 1;
+    for (int i = 0; i < BF_MAX_TENSORS; i++) set += j->t[i].role == BF_UNUSED ? 0 : (double)j->t[i].bytes;
+    if (!rc && !(j->kernel = bf_lab_kernel(lab, op, kernel, &j->p, err))) rc = -1;
+    while (!rc && copies < count && (copies == 0 || copies * set < distinct)) {
+        l[copies].lab = lab;
+        rc = launch_open(&l[copies++], j, err);
+    }
+    for (int i = 0; !rc && i < count; i++) turn[i] = l[i % copies].p;
+    if (!rc) rc = lab->backend->time(lab->context, j->kernel, turn, count, seconds, err);
+    for (int i = 0; i < copies; i++) launch_close(&l[i]);
+    free(turn), free(l);
     return rc;
 }
 
