@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "../../kernels/common/norm.h"
+#include "../../kernels/cpu/cache.h"
+#include "../../kernels/cpu/pool.h"
 #include "../../kernels/simt/runtime.h"
 #include "../../kernels/simt/simt_math.h"
 #include "../../reference/norm.h"
@@ -281,8 +283,63 @@ Test(norm, kernels_of_groups) {
     static const char *const lines[] = {
         "norm kind=group m=2 k=6 groups=3 inner=1 b=f32 fill=gauss expect=zeros", "norm kind=group m=2 k=6 groups=2 inner=5 b=f32 fill=gauss",
         "norm kind=group m=2 k=8 groups=2 inner=64 b=bf16 w=bf16 fill=gauss",     "norm kind=group m=1 k=9 groups=3 inner=7000 r=f16 fill=heavy",
-        "norm kind=group m=3 k=4 groups=4 inner=31 w=none x=f16 y=f16 fill=outlier"};
+        "norm kind=group m=3 k=4 groups=4 inner=31 w=none x=f16 y=f16 fill=outlier",
+        "norm kind=group m=1 k=522 groups=2 inner=63 w=bf16 b=f32 fill=gauss"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) run_all(lines[i], 0), run_all(lines[i], 1);
+}
+
+/* Beyond the largest cache results are stored around it, by another loop, whose rows must be what they are alone. */
+static int64_t rows_that_differ(const bf_kernel *k, const bf_problem *p, bf_pool *pool) {
+    int64_t n = p->dim[NORM_K], rows = p->dim[NORM_M], bad = 0;
+    uint64_t y_size = bf_dtype_bytes(p->type[NORM_Y], n), s_size = p->type[NORM_R] ? bf_dtype_bytes(BF_F32, n) : 0;
+    char *y = malloc(y_size), *s = malloc(s_size + 1);
+    memset(p->ptr[NORM_Y], 0xff, y_size * (uint64_t)rows);
+    k->run(p, pool);
+    for (int64_t r = 0; r < rows; r += r + 60 < rows ? 53 : 1) {
+        bf_problem one = *p;
+        one.dim[NORM_M] = 1;
+        for (int i = NORM_X; i <= NORM_R; i++)
+            if (p->type[i]) one.ptr[i] = (char *)p->ptr[i] + bf_dtype_bytes(p->type[i], r * n);
+        one.ptr[NORM_Y] = y, one.ptr[NORM_S] = s;
+        k->run(&one, NULL);
+        bad += memcmp(y, (char *)p->ptr[NORM_Y] + y_size * (uint64_t)r, y_size) ||
+               (s_size && memcmp(s, (char *)p->ptr[NORM_S] + s_size * (uint64_t)r, s_size));
+    }
+    free(y), free(s);
+    return bad;
+}
+Test(norm, large_results_are_rows_like_others) {
+    static const struct {
+        int64_t k;
+        bf_dtype x, r, y;
+        int kind;
+    } shape[] = {{1027, BF_F32, BF_NONE, BF_F32, NORM_RMS},
+                 {1024, BF_F32, BF_F32, BF_F32, NORM_LAYER},
+                 {333, BF_BF16, BF_BF16, BF_BF16, NORM_LAYER},
+                 {20003, BF_F16, BF_NONE, BF_F16, NORM_LAYER}};
+    int64_t room = bf_cache_bytes() + (1 << 20);
+    if (room > 100 << 20) cr_skip_test("the cache is too large for a unit test");
+    void *data[NORM_TENSORS] = {NULL};
+    for (int i = 0; i < NORM_TENSORS; i++) data[i] = malloc((size_t)room * 2 + 64);
+    bf_pool *pool = bf_pool_new(2);
+    int ran = 0;
+    for (size_t l = 0; l < sizeof shape / sizeof *shape; l++) {
+        int64_t m = room / (int64_t)bf_dtype_bytes(shape[l].y, shape[l].k);
+        bf_problem p = {.dim = {m, shape[l].k, 1, 1}, .param = {shape[l].kind, 1e-6, 0}};
+        p.type[NORM_X] = shape[l].x, p.type[NORM_R] = shape[l].r, p.type[NORM_Y] = shape[l].y;
+        for (int i = 0; i < NORM_TENSORS; i++) p.ptr[i] = (char *)data[i] + 4 * (i + 1);
+        for (int i = NORM_X; i <= NORM_R; i++)
+            if (p.type[i]) bf_fill_values(BF_FILL_GAUSS, 7, (uint32_t)i + 1, p.type[i], m, shape[l].k, 0, p.ptr[i]);
+        for (size_t i = 0; i < bf_kernel_count(); i++) {
+            const bf_kernel *k = bf_kernel_at(i);
+            if (k->target != BF_CPU || k->role != BF_TUNED || strcmp(k->op, "norm") || (k->available && !k->available())) continue;
+            cr_expect_eq(rows_that_differ(k, &p, pool), 0, "%s, shape %zu", k->name, l);
+            ran++;
+        }
+    }
+    cr_expect_geq(ran, 4);
+    bf_pool_free(pool);
+    for (int i = 0; i < NORM_TENSORS; i++) free(data[i]);
 }
 
 /* y(2^p x, eps 4^p) = y(x, eps) bit for bit. */

@@ -163,7 +163,7 @@ static inline norm_args norm_arguments(const bf_problem *p) {
     a.rows = norm_rows(p), a.length = (int32_t)norm_length(p), a.slabs = 1;
     a.groups = (int32_t)p->dim[NORM_GROUPS], a.channels = (int32_t)norm_channels(p), a.inner = (int32_t)p->dim[NORM_INNER];
     a.x_type = t[NORM_X], a.r_type = t[NORM_R], a.w_type = t[NORM_W], a.b_type = t[NORM_B], a.y_type = t[NORM_Y];
-    a.centred = p->param[NORM_KIND] != NORM_RMS, a.plus_one = p->param[NORM_PLUS_ONE] != 0;
+    a.centred = norm_centred(p), a.plus_one = p->param[NORM_PLUS_ONE] != 0;
     a.inverse = 1.0f / (float)a.length; /* lengths beyond 2^24 are rounded once more: harness/ops/norm.c counts two */
     a.eps = e.m, a.eps_exponent = e.exponent, a.least = e.least;
     return a;

@@ -12,6 +12,9 @@ static inline int64_t norm_rows(const bf_problem *p) { return p->dim[NORM_M] * p
 static inline int64_t norm_channels(const bf_problem *p) { return p->dim[NORM_K] / p->dim[NORM_GROUPS]; }
 static inline int64_t norm_length(const bf_problem *p) { return norm_channels(p) * p->dim[NORM_INNER]; }
 
+/* Whether the mean is subtracted. A parameter is a double: made an integer before it meets the enumeration. */
+static inline int norm_centred(const bf_problem *p) { return (int)p->param[NORM_KIND] != NORM_RMS; }
+
 static inline int norm_float(bf_dtype t) { return t == BF_F32 || t == BF_F16 || t == BF_BF16; }
 static inline int norm_accepts(const bf_problem *p) {
     const bf_dtype *t = p->type;

@@ -27,7 +27,7 @@ static inline norm_job norm_job_of(const bf_problem *p) {
         .w = t[NORM_W] ? p->ptr[NORM_W] : NULL, .b = t[NORM_B] ? p->ptr[NORM_B] : NULL,
         .x_type = t[NORM_X], .r_type = t[NORM_R], .w_type = t[NORM_W], .b_type = t[NORM_B], .y_type = t[NORM_Y],
         .rows = norm_rows(p), .length = norm_length(p), .groups = p->dim[NORM_GROUPS], .channels = norm_channels(p),
-        .inner = p->dim[NORM_INNER], .centred = p->param[NORM_KIND] != NORM_RMS, .plus_one = p->param[NORM_PLUS_ONE] != 0,
+        .inner = p->dim[NORM_INNER], .centred = norm_centred(p), .plus_one = p->param[NORM_PLUS_ONE] != 0,
         .eps = e.m, .eps_exponent = e.exponent, .least = e.least,
     };
 }
