@@ -5,6 +5,11 @@
  *                     (attention_wmma.h). P stays fp32, so P.V is fp32 FMA: split into the three 16-bit parts that hold it, it
  *                     would cost three matrix steps, which is no faster than the dual-issued v_dual_fmac.
  *
+ * Expected bound: FMA issue of P.V, 40 CUs x 128 FMA x 2.9 GHz = 29.7 TFLOP/s where all pairs dual-issue; q . k by WMMA twice that.
+ *
+ * Static counts (clang 19.1, gfx1151; `make isa`): loop of the scores, fp16 K, 0.56 VALU a multiply-add (v_dual_fmac_f32), 233 VGPRs for
+ * d = 128, 188 for 64; wmma: 8 matrix steps of 27 VALU, 240 and 208 VGPRs. No spills, here and on gfx1100; global loads 128 bit.
+ *
  * Compiled, run under simt, not run on a GPU. Only this one: blackframe check attention --kernel attention_prefill */
 /* isa: attention_prefill_*_64 unit=product per_trip=512 gate=load128 share=v_dual_fmac:80 shared=25872 */
 /* isa: attention_prefill_*_128 unit=product per_trip=512 gate=load128 share=v_dual_fmac:80 shared=25872 */
