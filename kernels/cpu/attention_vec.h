@@ -120,10 +120,9 @@ ISA_INLINE void decode_scores(const float *q, int64_t d, const char *k, int n, b
         const char *at[W];
 #pragma GCC unroll 16
         for (int i = 0; i < K; i++) at[i] = k + (key + i < n ? key + i : n - 1) * row;
+        for (int64_t line = 0; line < K * row; line += 64) __builtin_prefetch(ahead + key * row + line, 0, 2);
         for (int64_t e = 0; e < d; e += W) {
             VEC x[W];
-            for (int64_t line = 0; line < K * W * bytes_of(type); line += 64)
-                __builtin_prefetch(ahead + key * row + e * K * bytes_of(type) + line, 0, 2);
 #pragma GCC unroll 16
             for (int i = 0; i < K; i++) x[i] = v_widen(at[i] + e * bytes_of(type), type);
 #pragma GCC unroll 16
