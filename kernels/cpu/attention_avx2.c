@@ -1,8 +1,9 @@
 /* attention for processors with AVX2, FMA and F16C (contract: common/attention.h; how: attention_vec.h). As attention_avx512.c with
  * vectors of eight: four heads x two keys a tree of sums; products of 6 x 16.
  *
- * Measured (AMD EPYC with AVX-512, two cores, two threads; 32 query and 8 kv heads, d = 128): decode at 16,384 keys 81 % with fp16, 85 % with fp32;
- * prefill, 128 queries, 4,096 keys, fp16 K and V: 176 GFLOP/s (not settled: another process used the machine).
+ * Measured (AMD EPYC with AVX-512, two cores, two threads; 32 query and 8 kv heads, d = 128): decode at 16,384 keys
+ * 81 % with fp16, 85 % with fp32;
+ * prefill, 128 queries, 4,096 keys, fp16 K and V: 176 GFLOP/s (95 % interval wider than 1 %).
  *
  * Only these: blackframe check attention --kernel 'attention_*_avx2' --backend cpu */
 #include <string.h>

@@ -7,8 +7,9 @@
  * attention_prefill_avx512   blocks of 96 rows (heads of a group x queries) against tiles of 64 keys: K widened and transposed, V
  *                            widened, once a block; two products of 6 x 64 tiles in registers. Bound: FMA issue.
  *
- * Measured (AMD EPYC with AVX-512, two cores, two threads; 32 query and 8 kv heads, d = 128): decode at 16,384 keys 83 % of the read ceiling with fp16 K and V, 79 % with fp32;
- * prefill, 128 queries, 4,096 keys, fp16 K and V: 183 GFLOP/s (not settled: another process used the machine).
+ * Measured (AMD EPYC with AVX-512, two cores, two threads; 32 query and 8 kv heads, d = 128): decode at 16,384 keys
+ * 83 % of the read ceiling with fp16 K and V, 79 % with fp32;
+ * prefill, 128 queries, 4,096 keys, fp16 K and V: 183 GFLOP/s (95 % interval wider than 1 %).
  *
  * Only these: blackframe check attention --kernel 'attention_*_avx512' --backend cpu */
 #include <string.h>
