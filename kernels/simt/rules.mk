@@ -7,7 +7,9 @@ SIMT_TEST_O := $B/obj/kernels/simt/selftest.cc.o
 # Two C++20 deprecations that C-like constants run into; g++ does not know the unroll pragma.
 SIMT_QUIET := -Wno-unknown-pragmas -Wno-deprecated-anon-enum-enum-conversion -Wno-deprecated-enum-float-conversion
 SIMT_FLAGS := -std=c++20 -g -O2 -Wall -Wextra -pthread $(FP) -DBF_SIMT \
-              $(SIMT_QUIET) $(SANITIZE)
+              $(SIMT_QUIET) $(SANITIZE) $(if $(findstring address,$(SANITIZE)),$(SIMT_LEAN))
+# What AddressSanitizer sees anyway is not checked twice: tiles of many templates take minutes to compile.
+SIMT_LEAN := -O1 -fno-sanitize=pointer-overflow,alignment,null,object-size
 
 define compile_simt
 	$(call say,SIMT)
