@@ -15,6 +15,7 @@ static const struct {
     {"check", "kernels against the references", BF_OPT_CHECK, bf_command_check},
     {"bench", "kernels against the memory ceiling of this run", BF_OPT_BENCH, bf_command_bench},
     {"fail", "every documented failure, on purpose, beside the sound answer", BF_OPT_FAIL, bf_command_fail},
+    {"trace", "a chain of blocks in a precision: the first op that goes wrong", BF_OPT_TRACE, bf_command_trace},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -45,6 +46,6 @@ int main(int argc, char **argv) {
         }
         return commands[i].run(&o);
     }
-    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail)\n", argv[1]);
+    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail, trace)\n", argv[1]);
     return BF_EXIT_USAGE;
 }

@@ -12,29 +12,31 @@
 const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
-       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN, KEY_LIST };
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN, KEY_LIST,
+       KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_INPUT };
 
 static const struct {
     int mask;
     struct argp_option o;
 } table[] = {
-    {31, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
-    {31, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
+    {63, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
+    {63, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
     {7, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
     {7, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
     {7, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
     {7, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K tensor of a GGUF file", 0}},
+    {32, {"weights", KEY_WEIGHTS, "FILE", 0, "weights of a GGUF or safetensors file where it has them", 0}},
     {7, {"tensor", KEY_TENSOR, "GLOB", 0, "with --weights: only such tensors", 0}},
-    {7, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds", 0}},
+    {39, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds (trace: 1)", 0}},
     {7, {"shard", KEY_SHARD, "I/N", 0, "every N-th case, starting with the I-th", 0}},
-    {7, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
-    {27, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
+    {39, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
+    {59, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
     {17, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
     {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
     {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
     {1, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
-    {19, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
+    {51, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
     {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
     {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
     {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
@@ -43,7 +45,15 @@ static const struct {
     {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
     {4, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
     {16, {"list", KEY_LIST, NULL, 0, "only list the catalogue", 0}},
-    {31, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
+    {32, {"list", KEY_LIST, NULL, 0, "only list the chain: its ops, kinds, shapes", 0}},
+    {32, {"plan", KEY_PLAN, "PLAN", 0, "fp16 (default), bf16-as-fp16, fp16-sums, fp16-weights-fp32-math, fp32", 0}},
+    {32, {"set", KEY_SET, "WHAT=MODE", 0, "another precision for a kind or a label: fp32, fp16-weights, fp16, fp16-sums, bf16-as-fp16 (repeatable)", 0}},
+    {32, {"depth", KEY_DEPTH, "N", 0, "blocks (the chain's own)", 0}},
+    {32, {"real-width", KEY_REAL, NULL, 0, "the model's widths instead of reduced ones (always with --weights)", 0}},
+    {32, {"size", KEY_WIDTHS, "SYMBOL=N", 0, "another value for a symbol of the chain, or for tokens (repeatable)", 0}},
+    {32, {"bisect", KEY_BISECT, NULL, 0, "find the smallest sets of kinds that must be fp32", 0}},
+    {32, {"input", KEY_INPUT, "NAME=FILE", 0, "values of an input from a .npy file (repeatable)", 0}},
+    {63, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
 };
 
 typedef struct parse {
@@ -94,11 +104,11 @@ static void tier(parse *p, const char *arg) {
     p->o->select.tier = arg;
 }
 
-static void append(const char **list, int *count, const char *arg, parse *p) {
-    if (*count < 64)
+static void append(const char **list, int *count, int most, const char *arg, parse *p) {
+    if (*count < most)
         list[(*count)++] = arg;
     else
-        p->failed = 1, bf_fail(p->err, "command line: more than 64 of these: '%s'", arg);
+        p->failed = 1, bf_fail(p->err, "command line: more than %d of these: '%s'", most, arg);
 }
 
 static error_t on_option(int key, char *arg, struct argp_state *state) {
@@ -110,7 +120,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case 'b': s->backends = arg; break;
     case KEY_REQUIRE: s->require = arg; break;
     case 'k': s->kernel = arg; break;
-    case 's': append(s->suites, &s->suite_count, arg, p); break;
+    case 's': append(s->suites, &s->suite_count, 64, arg, p); break;
     case KEY_TIER: tier(p, arg); break;
     case KEY_WEIGHTS: s->weights = arg; break;
     case KEY_TENSOR: s->tensor = arg; break;
@@ -130,10 +140,17 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_MARKDOWN: o->markdown = 1; break;
     case KEY_CHAIN: o->chain = 1; break;
     case KEY_LIST: o->list = 1; break;
+    case KEY_PLAN: o->plan = arg; break;
+    case KEY_SET: append(o->sets, &o->set_count, 32, arg, p); break;
+    case KEY_WIDTHS: append(o->sizes, &o->size_count, 32, arg, p); break;
+    case KEY_INPUT: append(o->inputs, &o->input_count, 8, arg, p); break;
+    case KEY_DEPTH: number(arg, 1, 96, "depth", &v, p), o->depth = (int)v; break;
+    case KEY_REAL: o->real = 1; break;
+    case KEY_BISECT: o->bisect = 1; break;
     case KEY_NAIVE: s->tuned = 0; break;
     case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;
-    case ARGP_KEY_ARG: append(s->words, &s->word_count, arg, p); break;
+    case ARGP_KEY_ARG: append(s->words, &s->word_count, 64, arg, p); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -150,9 +167,10 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
         [BF_OPT_BENCH] = "Times kernels beside the memory ceiling measured in the same run; only kernels that passed their check are timed.",
         [BF_OPT_LIST] = "Lists ops, kernels of each backend, and the cases that match.",
         [BF_OPT_FAIL] = "Makes the failures of the catalogue happen on purpose, each beside the sound answer on the same input.\vWithout arguments: all of it; an ID is one of --list, or its name.\nExit status: 0 all reproduced, 1 one did not, 2 usage or input, 3 a device that was asked for is missing.",
+        [BF_OPT_TRACE] = "Runs a chain of transformer blocks in a precision, op by op, and names the first that goes wrong.\vCHAIN is a name of cases/trace or a file. Linear, norm and attention run through the kernels of the backend (default: cpu), the rest on the host.\nExit status: 0 traced, whatever was found, 1 the run failed, 2 usage or input, 3 a device that was asked for is missing.",
         [BF_OPT_DEVICES] = "Says which devices were found, which are not used, why, and what mends it.",
     };
-    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : which == BF_OPT_FAIL ? "[ID...]" : "", docs[which], NULL, NULL, NULL};
+    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : which == BF_OPT_FAIL ? "[ID...]" : which == BF_OPT_TRACE ? "CHAIN" : "", docs[which], NULL, NULL, NULL};
     *o = (bf_options){.timeout = 120, .seconds = 1, .program = program, .argc = argc, .argv = argv};
     o->select.tuned = which == BF_OPT_BENCH;
     parse p = {o, err, 0};

@@ -15,12 +15,16 @@ typedef struct bf_options {
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
+    const char *plan;    /* trace: precision plan, NULL: fp16 */
+    const char *sets[32], *sizes[32], *inputs[8]; /* trace: WHAT=MODE, SYMBOL=NUMBER, INPUT=FILE */
+    int set_count, size_count, input_count;
+    int depth, real, bisect;
     const char *program; /* for the lines that reproduce */
     int argc;
     char **argv;
 } bf_options;
 
-enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16 };
+enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16, BF_OPT_TRACE = 32 };
 
 /* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
@@ -32,5 +36,6 @@ int bf_command_bench(bf_options *);
 int bf_command_list(bf_options *);
 int bf_command_devices(bf_options *);
 int bf_command_fail(bf_options *);
+int bf_command_trace(bf_options *);
 
 #endif
