@@ -22,7 +22,7 @@ constexpr int decode_floats(int lpk, int g) {
 }
 
 /* Keys a lane has on their way at a time; more would cost registers that G = 8 has not got. */
-constexpr int decode_ahead(int g) { return g == 8 ? 2 : 4; }
+template <int G> constexpr int DECODE_AHEAD = G == 8 ? 2 : 4;
 
 struct decode_raw { bf_u32x4 low, high; }; /* 8 elements; 16-bit types use low alone */
 
@@ -77,7 +77,7 @@ BF_FN const char *decode_row(const decode_range &t, uint32_t at) { return t.row 
 
 /* Scores of a tile, before the scale, into s[32][G]. */
 template <int LPK, int G, int TYPE> BF_FN void decode_scores(const decode_range &t, const float *qs, float *s) {
-    constexpr int KEYS = 32 / LPK, AHEAD = decode_ahead(G);
+    constexpr int KEYS = 32 / LPK, AHEAD = DECODE_AHEAD<G>;
     int lane = bf_lane(), sub = lane / LPK, slice = lane % LPK;
     float q[G][DECODE_SLICE];
     ATTENTION_UNROLLED
@@ -132,7 +132,7 @@ BF_FN void decode_softmax(const attention_args &a, int key, bool in, float *s, f
 
 template <int LPK, int G, int TYPE>
 BF_FN void decode_add(const decode_range &t, const float *s, float acc[G][DECODE_SLICE]) {
-    constexpr int KEYS = 32 / LPK, AHEAD = decode_ahead(G);
+    constexpr int KEYS = 32 / LPK, AHEAD = DECODE_AHEAD<G>;
     int sub = bf_lane() / LPK;
     uint32_t at = t.at;
     ATTENTION_ROLLED

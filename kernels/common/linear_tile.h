@@ -29,15 +29,15 @@ template <int TYPE, bool WIDE> BF_FN void tile_load(const void *p, int type, int
     if constexpr (!WIDE) {
         LINEAR_UNROLLED
         for (int i = 0; i < 8; i++) u[i] = k + i < end ? bf_f_bits(linear_load(p, type, row + k + i)) : 0u;
-        return;
+    } else {
+        LINEAR_UNROLLED
+        for (int i = 0; i < 8; i++) u[i] = 0u;
+        if (k >= end) return;
+        constexpr int AS = TYPE == BF_F32 ? BF_F32 : BF_BF16;
+        linear_eight<AS> e = linear_load_eight<AS>(p, row + k);
+        LINEAR_UNROLLED
+        for (int i = 0; i < (TYPE == BF_F32 ? 8 : 4); i++) u[i] = e.u[i];
     }
-    LINEAR_UNROLLED
-    for (int i = 0; i < 8; i++) u[i] = 0u;
-    if (k >= end) return;
-    constexpr int AS = TYPE == BF_F32 ? BF_F32 : BF_BF16;
-    linear_eight<AS> e = linear_load_eight<AS>(p, row + k);
-    LINEAR_UNROLLED
-    for (int i = 0; i < (TYPE == BF_F32 ? 8 : 4); i++) u[i] = e.u[i];
 }
 
 /* Into a tile, eight k apart by its stride. */
