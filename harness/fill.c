@@ -41,9 +41,17 @@ void bf_random4(uint64_t seed, uint32_t stream, uint64_t counter, uint32_t r[4])
     memcpy(r, c.v, 16);
 }
 
+/* Ones of three words, by a carry-save adder and sums of fields: without -mpopcnt the builtin is a table in a library. */
+static int ones_of(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t one = a ^ b ^ c, two = (a & b) | (c & (a ^ b));
+    one -= one >> 1 & 0x55555555u, two -= two >> 1 & 0x55555555u;
+    one = (one & 0x33333333u) + (one >> 2 & 0x33333333u), two = (two & 0x33333333u) + (two >> 2 & 0x33333333u);
+    one += 2 * two; /* at most 12 in four bits */
+    return (int)(((one & 0x0f0f0f0fu) + (one >> 4 & 0x0f0f0f0fu)) * 0x01010101u >> 24);
+}
+
 double bf_random_gauss(const uint32_t r[4]) {
-    int ones = __builtin_popcount(r[0]) + __builtin_popcount(r[1]) + __builtin_popcount(r[2]);
-    double x = (double)(ones - 48) + (double)(r[3] >> 8) * 0x1p-24 - (0.5 - 0x1p-25);
+    double x = (double)(ones_of(r[0], r[1], r[2]) - 48) + (double)(r[3] >> 8) * 0x1p-24 - (0.5 - 0x1p-25);
     return x * 0.20376795425620208; /* 1 / sqrt(24 + 1/12) */
 }
 
@@ -185,8 +193,7 @@ static int is_pattern(bf_fill f) {
 
 /* bf_ref_encode, quickly where the result is a normal number: ties to even by an addition in the 52-bit fraction. A fill of the
  * timed cases has 10^8 values. */
-static uint32_t encode(bf_dtype type, double v) {
-    bf_ref_format f = bf_ref_format_of(type);
+static uint32_t encode(bf_dtype type, bf_ref_format f, double v) {
     uint64_t u;
     memcpy(&u, &v, 8);
     int drop = 52 - f.fraction, e = (int)(u >> 52 & 0x7ff) - 1023;
@@ -200,6 +207,7 @@ void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, in
                     void *out) {
     double scale = power2(pow2 < -1000 ? -1000 : pow2 > 1000 ? 1000 : pow2);
     int64_t count = rows ? rows : 1;
+    bf_ref_format format = bf_ref_format_of(type);
     int two = f == BF_FILL_OUTLIER || f == BF_FILL_HEAVY;
     for (int64_t row = 0; row < count; row++)
         for (int64_t column = 0; column < columns; column++) {
@@ -210,7 +218,7 @@ void bf_fill_values(bf_fill f, uint64_t seed, uint32_t stream, bf_dtype type, in
             if (is_pattern(f))
                 bits = pattern(f, seed, type, rows, row, column, r);
             else
-                bits = encode(type, value(f, seed, stream, row, columns, column, r, more) * scale);
+                bits = encode(type, format, value(f, seed, stream, row, columns, column, r, more) * scale);
             if (type == BF_F32)
                 memcpy((char *)out + 4 * i, &bits, 4);
             else
