@@ -196,7 +196,7 @@ static int weight(parser *p, bf_trace_line *l, char *text) {
 
 #define OF(op) (1u << BF_TRACE_##op)
 #define ANY ((1u << BF_TRACE_OPS) - 1)
-enum { K_WIDTH, K_ROWS, K_FILL, K_SCALE, K_SHIFT, K_EPS, K_PLUS_ONE, K_OVER, K_WEIGHT, K_GAIN, K_BIAS, K_HEADS, K_KV_HEADS,
+enum { K_WIDTH, K_ROWS, K_FILL, K_SCALE, K_SHIFT, K_EPS, K_PLUS_ONE, K_LAYER, K_OVER, K_WEIGHT, K_GAIN, K_BIAS, K_HEADS, K_KV_HEADS,
        K_CAUSAL, K_WINDOW, K_FULL_EVERY, K_LABEL, K_KIND, K_PLANT, K_TENSOR, K_GGUF, K_BIAS_TENSOR, K_BIAS_GGUF };
 static const struct {
     const char *key;
@@ -204,7 +204,7 @@ static const struct {
 } keys[] = {
     [K_WIDTH] = {"width", OF(INPUT)}, [K_ROWS] = {"rows", OF(INPUT) | OF(LINEAR)}, [K_FILL] = {"fill", OF(INPUT)},
     [K_SCALE] = {"scale", OF(INPUT) | OF(MODULATE)}, [K_SHIFT] = {"shift", OF(MODULATE)}, [K_EPS] = {"eps", OF(NORM)},
-    [K_PLUS_ONE] = {"plus_one", OF(NORM)}, [K_OVER] = {"over", OF(NORM)}, [K_WEIGHT] = {"weight", OF(NORM) | OF(GATE)},
+    [K_PLUS_ONE] = {"plus_one", OF(NORM)}, [K_LAYER] = {"layer", OF(NORM)}, [K_OVER] = {"over", OF(NORM)}, [K_WEIGHT] = {"weight", OF(NORM) | OF(GATE)},
     [K_GAIN] = {"gain", OF(LINEAR)}, [K_BIAS] = {"bias", OF(LINEAR)}, [K_HEADS] = {"heads", OF(ATTENTION) | OF(HEADGATE)},
     [K_KV_HEADS] = {"kv_heads", OF(ATTENTION)}, [K_CAUSAL] = {"causal", OF(ATTENTION)}, [K_WINDOW] = {"window", OF(ATTENTION)},
     [K_FULL_EVERY] = {"full_every", OF(ATTENTION)}, [K_LABEL] = {"label", ANY}, [K_KIND] = {"kind", ANY & ~OF(INPUT)},
@@ -243,6 +243,7 @@ static int set_key(parser *p, bf_trace_line *l, int key, char *v, char *kind) {
     case K_SHIFT: return real(p, v, k, 0, 0x1p40, &l->shift);
     case K_EPS: return real(p, v, k, 0, 1, &l->eps);
     case K_PLUS_ONE: return flag(p, v, k, &l->plus_one);
+    case K_LAYER: return flag(p, v, k, &l->layer);
     case K_OVER: return integer(p, v, k, 1, MAX_WIDTH, &l->k);
     case K_WEIGHT: return weight(p, l, v);
     case K_GAIN: return real(p, v, k, 0x1p-40, 0x1p40, &l->gain);

@@ -15,7 +15,7 @@
  * Values are matrices [tokens][width], the result of the last line is the chain's. Kinds, operands, keys:
  *
  *     input      -       width, rows (default tokens), fill (a fill of fill.h), scale
- *     norm       x       eps (1e-6), plus_one, over (length that is normalised; default: the width), weight=MEAN,DEV or none
+ *     norm       x       eps (1e-6), plus_one, layer (1: subtracts the mean), over (length that is normalised; default: the width), weight=MEAN,DEV or none
  *     linear     x       rows (outputs), gain (1), bias (deviation, 0: none)
  *     attention  q k v   heads, kv_heads (default heads), causal, window (keys; 0 none), full_every (N: no window in every
  *                        N-th block)
@@ -46,8 +46,8 @@ typedef enum bf_trace_op {
 } bf_trace_op;
 extern const char *const bf_trace_op_name[BF_TRACE_OPS];
 
-enum { BF_TRACE_LINES = 96, BF_TRACE_VALUES = 64, BF_TRACE_KINDS = 16, BF_TRACE_PLANTS = 6, BF_TRACE_DEPTH = 96,
-       BF_TRACE_NAME = 24, BF_TRACE_TENSOR = 96 };
+enum { BF_TRACE_LINES = 128, BF_TRACE_VALUES = 64, BF_TRACE_KINDS = 16, BF_TRACE_PLANTS = 6, BF_TRACE_DEPTH = 96,
+       BF_TRACE_NAME = 32, BF_TRACE_TENSOR = 96 };
 
 typedef struct bf_trace_plant {
     int64_t row, column;
@@ -64,7 +64,7 @@ typedef struct bf_trace_line {
     int64_t rows, width;    /* of the result */
     int64_t k;              /* linear: columns of the weights; norm: length that is normalised */
     int64_t heads, kv_heads, window, full_every;
-    int causal, plus_one, weighted, fill;
+    int causal, plus_one, layer, weighted, fill;
     double eps, mean, deviation, shift, scale, gain, bias;
     int plants;
     bf_trace_plant plant[BF_TRACE_PLANTS];
@@ -92,7 +92,7 @@ typedef struct bf_trace_sizes {
     int sets;
 } bf_trace_sizes;
 
-/* 0, or -1 with "file:line: ...". At most 64 KiB of text, 96 ops, 96 blocks, 2^20 columns, 2^16 tokens. */
+/* 0, or -1 with "file:line: ...". At most 64 KiB of text, 128 ops, 96 blocks, 2^20 columns, 2^16 tokens. */
 int bf_trace_parse(const char *text, size_t length, const char *file, const bf_trace_sizes *, bf_trace_chain *, bf_error *);
 /* A name of cases/trace (directory: of the suites), or a path. */
 int bf_trace_load(const char *name, const char *directory, const bf_trace_sizes *, bf_trace_chain *, bf_error *);

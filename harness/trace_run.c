@@ -89,7 +89,7 @@ static int norm(bf_trace_run *r, const bf_trace_line *l, lane *a, float *y, bf_e
     int half = is_half(a->mode);
     if (bf_trace_weights_get(r->weights, (int)(l - r->chain->line), r->block, BF_TRACE_WEIGHT, a->mode, &w, err)) return -1;
     bf_job_run j = {.p = {.dim = {[NORM_M] = n / l->k, [NORM_K] = l->k, [NORM_GROUPS] = 1, [NORM_INNER] = 1},
-                          .param = {[NORM_KIND] = NORM_RMS, [NORM_EPS] = l->eps, [NORM_PLUS_ONE] = l->plus_one && !w.plain}}};
+                          .param = {[NORM_KIND] = l->layer ? NORM_LAYER : NORM_RMS, [NORM_EPS] = l->eps, [NORM_PLUS_ONE] = l->plus_one && !w.plain}}};
     int rc = operand(&j, NORM_X, "x", a->v[l->operand[0]], n, half, err) ||
              tensor(&j, NORM_Y, "y", BF_OUTPUT, half ? BF_F16 : BF_F32, n, NULL, err);
     if (!rc && w.type != BF_NONE) rc = tensor(&j, NORM_W, "w", BF_INPUT, w.type, w.elements, w.data, err);

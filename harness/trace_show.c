@@ -126,6 +126,10 @@ void bf_trace_bisect_show(FILE *f, const bf_trace_chain *c, const char *plan, co
         fprintf(f, "bisect: no set of kinds makes %s finite in %s (%d sets tried, all kinds in fp32 among them).\n", c->name, plan, b->tried);
         return;
     }
+    if (!b->size) {
+        fprintf(f, "bisect: %s in %s is finite as it is: nothing has to be widened.\n", c->name, plan);
+        return;
+    }
     fprintf(f, "bisect: %s in %s is finite with in fp32: %s", c->name, plan, bf_trace_set_text(c, b->set[0], text, sizeof text));
     fprintf(f, " (%d of %d kinds; result off fp32 by %s).\n", b->size, c->kinds, off_text(b->result.off, off));
     for (int i = 1; i < b->sets && i < BF_TRACE_SETS; i++) fprintf(f, "        as small: %s\n", bf_trace_set_text(c, b->set[i], text, sizeof text));

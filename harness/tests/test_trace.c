@@ -35,10 +35,11 @@ static void plan(bf_trace_mode mode) {
     for (int i = 0; i < chain.lines; i++) settings.mode[i] = chain.line[i].op == BF_TRACE_INPUT ? BF_TRACE_FP32 : mode;
 }
 
-/* A chain of cases/trace, its feed-forward networks narrower: what they prove rests on single planted channels. */
-static void load_sized(const char *name, int depth, bf_trace_mode mode, const char *inner) {
+/* A chain of cases/trace, four tokens, with sizes ("inner=256", ...; NULL at the end). */
+static void load_sized(const char *name, int depth, bf_trace_mode mode, const char *const *set) {
     bf_error err = {{0}};
-    bf_trace_sizes sizes = {.depth = depth, .tokens = 4, .set = &inner, .sets = 1};
+    bf_trace_sizes sizes = {.depth = depth, .tokens = 4, .set = set};
+    while (set[sizes.sets]) sizes.sets++;
     if (shared) bf_trace_weights_close(shared);
     cr_assert_eq(bf_trace_load(name, "cases", &sizes, &chain, &err), 0, "%s", err.text);
     settings.seed = 1;
@@ -46,8 +47,9 @@ static void load_sized(const char *name, int depth, bf_trace_mode mode, const ch
     cr_assert(shared, "%s", err.text);
     plan(mode);
 }
-
-static void load(const char *name, int depth, bf_trace_mode mode) { load_sized(name, depth, mode, "inner=256"); }
+#define SIZES(...) ((const char *const[]){__VA_ARGS__, NULL})
+/* Feed-forward networks narrower: what they prove rests on single planted channels. */
+static void load(const char *name, int depth, bf_trace_mode mode) { load_sized(name, depth, mode, SIZES("inner=256")); }
 
 static void set(const char *kind, bf_trace_mode mode) {
     int n = 0;
@@ -127,9 +129,39 @@ Test(trace, llama_stays_finite) {
     }
 }
 
+/* Each feed-forward network adds 16 * 1 * 32 * 4 = 2,048 to the channel, gated: 64 + 32 * 2,048 is beyond 65,504 first, in block 31 but for what
+ * the synthetic rest of row 7 adds. */
+Test(trace, ltx_overflows_in_the_residual) {
+    load_sized("ltx-video-2.3", 0, BF_TRACE_FP16, SIZES("inner=16", "ainner=16", "words=4", "sounds=4"));
+    int n = walk(), bad = first_bad(n);
+    cr_assert(bad >= 0);
+    cr_assert_eq(chain.depth, 48);
+    cr_expect_str_eq(chain.line[record[bad].line].label, "ff-add");
+    cr_expect_str_eq(kind_of(&record[bad]), "residual");
+    cr_expect(record[bad].block >= 30 && record[bad].block <= 33, "block %d", record[bad].block);
+    cr_expect(record[bad].first == 5 && isinf(record[bad].got) && record[bad].want >= 65520 && record[bad].want < 69000, "[%lld]: got %g, fp32 has %g",
+              (long long)record[bad].first, record[bad].got, record[bad].want);
+    cr_expect_eq(record[n - 1].nan, record[n - 1].values, "the latents are not all NaN");
+}
+
+/* The talker's product stays below fp16's limit by six times; the smaller model's predictor passes it twice over. */
+Test(trace, qwen_tts) {
+    load_sized("qwen3-tts-1.7b", 0, BF_TRACE_FP16, SIZES("inner=16"));
+    int n = walk(), bad;
+    double largest = 0;
+    cr_assert_eq(chain.depth, 28);
+    cr_expect_eq(first_bad(n), -1);
+    for (int i = 0; i < n; i++) largest = fmax(largest, record[i].largest);
+    cr_expect(largest > 7000 && largest < 65504 / 6.0, "%g", largest);
+    load("qwen3-tts-0.6b-predictor", 0, BF_TRACE_FP16);
+    cr_assert((bad = first_bad(walk())) >= 0);
+    cr_expect_str_eq(kind_of(&record[bad]), "mul");
+    cr_expect(record[bad].block == 1 && record[bad].want > 1.5 * 65504 && record[bad].want < 2.5 * 65504, "block %d, %g", record[bad].block, record[bad].want);
+}
+
 /* bf16 weights read as fp16 all are near 1. */
 Test(trace, relabelled_weights_are_lost_at_once) {
-    load_sized("llama-3.1-8b", 3, BF_TRACE_BF16_AS_FP16, "inner=768");
+    load_sized("llama-3.1-8b", 3, BF_TRACE_BF16_AS_FP16, SIZES("inner=768"));
     int n = walk(), bad, lost;
     bf_trace_first(record, n, &bad, &lost);
     cr_assert(bad >= 0 && lost >= 0);
@@ -161,23 +193,37 @@ static int finite_with(unsigned kinds) {
     return first_bad(walk()) < 0;
 }
 
-/* Applied by another road than bisect's own: the set is finite, no smaller one is. */
-Test(trace, bisect_is_smallest) {
+/* Applied by another road than bisect's own: the set is finite, no smaller one is, nor another as small. `words`: what it must be. */
+static void smallest(const char *words, const char *plan_fails_at) {
     bf_error err = {{0}};
     bf_trace_bisect b;
-    load("gemma-3-12b", 16, BF_TRACE_FP16);
+    char text[256];
     bf_lab lab = lab_of("cpu");
     cr_assert_eq(bf_trace_bisect_run(&lab, &chain, shared, &settings, NULL, &b, &err), 0, "%s", err.text);
-    cr_assert_eq(b.size, 2);
-    cr_assert_eq(b.sets, 1);
-    char text[256];
-    cr_expect_str_eq(bf_trace_set_text(&chain, b.set[0], text, sizeof text), "norm, residual");
+    lab.backend->close(lab.context);
+    cr_assert(b.size > 0 && b.sets == 1, "%d kinds, %d sets", b.size, b.sets);
+    cr_expect_str_eq(bf_trace_set_text(&chain, b.set[0], text, sizeof text), words);
     cr_expect(b.result.off < 0.01);
     cr_expect(finite_with(b.set[0]));
     for (unsigned s = 0; s < 1u << chain.kinds; s++)
-        if (__builtin_popcount(s) <= 2 && s != b.set[0]) cr_expect(!finite_with(s), "%s is finite too", bf_trace_set_text(&chain, s, text, sizeof text));
-    cr_expect_str_eq(kind_of(&b.without[chain.line[b.plan.line].kind]), "residual");
-    lab.backend->close(lab.context);
+        if (__builtin_popcount(s) <= b.size && s != b.set[0]) cr_expect(!finite_with(s), "%s is finite too", bf_trace_set_text(&chain, s, text, sizeof text));
+    cr_expect_str_eq(kind_of(&b.plan), plan_fails_at);
+    for (int k = 0; k < chain.kinds; k++)
+        if (b.set[0] & 1u << k) cr_expect(bf_trace_bad(&b.without[k]) && chain.line[b.without[k].line].kind == k, "without %s", chain.kind[k]);
+}
+
+/* From a larger start, so that few blocks do. */
+Test(trace, bisect_of_gemma_is_smallest) {
+    load_sized("gemma-3-12b", 4, BF_TRACE_FP16, SIZES("inner=256", "massive=60000"));
+    smallest("norm, residual", "residual");
+}
+Test(trace, bisect_of_ltx_is_smallest) {
+    load_sized("ltx-video-2.3", 4, BF_TRACE_FP16, SIZES("inner=16", "ainner=16", "words=4", "sounds=4", "massive=62000"));
+    smallest("norm, residual", "residual");
+}
+Test(trace, bisect_of_a_product) {
+    load_sized("qwen3-tts-0.6b-predictor", 3, BF_TRACE_FP16, SIZES("inner=16"));
+    smallest("mul, down", "mul");
 }
 
 /* ---- the reader ---- */
