@@ -16,6 +16,7 @@ static const struct {
     {"bench", "kernels against the memory ceiling of this run", BF_OPT_BENCH, bf_command_bench},
     {"fail", "every documented failure, on purpose, beside the sound answer", BF_OPT_FAIL, bf_command_fail},
     {"trace", "a chain of blocks in a precision: the first op that goes wrong", BF_OPT_TRACE, bf_command_trace},
+    {"compare", "two records of bench: what became slower", BF_OPT_COMPARE, bf_command_compare},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -24,6 +25,7 @@ static int usage(FILE *f) {
                "Finds the kernel behind the black frame: proves and times the kernels that\n"
                "bf16-era models need on GPUs made before them.\n\n");
     for (int i = 0; i < COMMANDS; i++) fprintf(f, "  %-8s  %s\n", commands[i].name, commands[i].what);
+    fprintf(f, "  %-8s  %s\n", "report", "records of one or several machines as one page");
     fprintf(f, "\n  blackframe COMMAND --help   options of one command\n  blackframe --version\n"
                "Exit status: 0 all right, 1 a check failed, 2 usage or input error, 3 a required device is missing.\n");
     return f == stdout ? BF_EXIT_OK : BF_EXIT_USAGE;
@@ -36,6 +38,7 @@ int main(int argc, char **argv) {
         puts("blackframe " BF_VERSION);
         return BF_EXIT_OK;
     }
+    if (!strcmp(argv[1], "report")) return bf_command_report(argc - 1, argv + 1);
     for (int i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name)) continue;
         bf_options o;
@@ -46,6 +49,6 @@ int main(int argc, char **argv) {
         }
         return commands[i].run(&o);
     }
-    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail, trace)\n", argv[1]);
+    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail, trace, compare, report)\n", argv[1]);
     return BF_EXIT_USAGE;
 }

@@ -12,6 +12,7 @@ typedef struct bf_options {
     int verbose;
     int exhaustive, chain, markdown;
     int list;       /* fail: the catalogue itself */
+    double threshold; /* compare: smallest change of speed that counts, 0.02 for 2 % */
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
@@ -24,7 +25,8 @@ typedef struct bf_options {
     char **argv;
 } bf_options;
 
-enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16, BF_OPT_TRACE = 32 };
+enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16, BF_OPT_TRACE = 32,
+       BF_OPT_COMPARE = 64 };
 
 /* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
@@ -37,5 +39,8 @@ int bf_command_list(bf_options *);
 int bf_command_devices(bf_options *);
 int bf_command_fail(bf_options *);
 int bf_command_trace(bf_options *);
+int bf_command_compare(bf_options *);
+/* argv[0] is "report"; the rest goes to reports/report.py as it is. Returns only when that cannot be started. */
+int bf_command_report(int argc, char **argv);
 
 #endif
