@@ -81,13 +81,12 @@ static void q6_k(const unsigned char *b, uint64_t n, float *y) {
         }
 }
 
-static int q4_k(const unsigned char *b, uint64_t n, float *y) {
+static void q4_k(const unsigned char *b, uint64_t n, float *y) {
     double row[BF_REF_Q4_K_WEIGHTS];
     for (uint64_t at = 0; at < n; at += BF_REF_Q4_K_WEIGHTS, b += BF_REF_Q4_K_BYTES) {
         bf_ref_q4_k_row(b, BF_REF_Q4_K_WEIGHTS, row, NULL);
         for (int i = 0; i < BF_REF_Q4_K_WEIGHTS; i++) y[at + (uint64_t)i] = (float)row[i];
     }
-    return 0;
 }
 
 /* ---- the file ---- */

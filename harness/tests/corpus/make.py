@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes the seed inputs of the fuzz targets beside itself: small valid files that reach every branch of the readers."""
+import json
 import pathlib
 import struct
 
@@ -41,6 +42,15 @@ def npy(descr, shape, data, version=1, order="False"):
     return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text)) + text.encode() + data
 
 
+def safetensors(header, data=b""):
+    text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
+    return struct.pack("<Q", len(text)) + text.encode() + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
 GGUF = {
     "empty_v3": gguf(),
     "empty_v2": gguf(version=2),
@@ -79,8 +89,30 @@ CASE = {
     "scales": "q4k_matvec m=1 k=256 scale=1e999\nq4k_matvec m=1 k=256 scale=x\nq4k_matvec m=1 k=256 scale=2^-1075\n",
     "wrong": "q4k_matvec m=1 k=300\nq4_matvec m=1\nconvert n=1,,2\n",
 }
+SAFETENSORS = {
+    "empty": safetensors("{}   "),
+    "types": safetensors({"__metadata__": {"format": "pt"}, "w": tensor("BF16", [3, 2], 0, 12), "s": tensor("F64", [], 12, 20),
+                          "none": tensor("F32", [4, 0], 20, 20), "b": tensor("BOOL", [3], 20, 23)}, bytes(23)),
+    "order": safetensors({"b": tensor("F16", [2], 4, 8), "a": tensor("F32", [1], 0, 4), "c": tensor("F8_E4M3", [1, 1, 1], 8, 9)}, bytes(9)),
+    "hole": safetensors({"a": tensor("U8", [1], 1, 2)}, bytes(2)),
+    "overlap": safetensors({"a": tensor("I16", [2], 0, 4), "b": tensor("I16", [1], 2, 4)}, bytes(4)),
+    "huge": safetensors({"a": tensor("I64", [1 << 32, 1 << 31, 2], 0, 0)}),
+    "escapes": safetensors(r'{"a\n\u001b":{"dtype":"Q9","shape":[1],"data_offsets":[0,1]}}', b"x"),
+    "deep": safetensors('{"a":' * 40 + "1" + "}" * 40),
+}
+CHAIN = {
+    "block": "chain t depth=2 tokens=4\nsize w=64:32 h=2\ninput x width=w scale=2^3 plant=0,5,1e3\nblock\nnorm n x plus_one=1 weight=0.5,.125\n"
+             "linear y n rows=w*2 plant=7,5,0.25@1-2 bias=1 tensor=l.{}.w\nsilu s y\ngelu t y label=G kind=act\nmul m s t\n"
+             "linear d m rows=w kind=down\nresidual x x d\nafter\nnorm z x layer=1 weight=none\n",
+    "attention": "chain a depth=96 tokens=16 # c\ninput x width=64 fill=outlier\ninput c rows=8 width=32\nblock\nlinear q x rows=64 gguf=blk.{}.q\n"
+                 "linear k c rows=32\nlinear v c rows=32\nnorm q q over=16 kind=qk\nattention o q k v heads=4 kv_heads=2 causal=1 window=8 full_every=6\n"
+                 "linear g x rows=4\nheadgate o o g heads=4\nmodulate o o shift=1 scale=.5 plant=3,0\ngate o o weight=0,1\nresidual x x o\n",
+    "outside": "chain t depth=2 tokens=4\ninput x width=32 plant=3,32,1\nblock\ngelu x x\n",
+    "heads": "chain t depth=2 tokens=4\ninput x width=64\ninput k width=48\nblock\nattention x x k k heads=4 kv_heads=3\n",
+    "wrong": "chain t depth=2 tokens=4\ninput x width=32\nblock\nlinear x x rows=8\n",
+}
 
-for folder, files in (("gguf", GGUF), ("npy", NPY), ("case", CASE)):
+for folder, files in (("gguf", GGUF), ("npy", NPY), ("case", CASE), ("safetensors", SAFETENSORS), ("chain", CHAIN)):
     (here / folder).mkdir(exist_ok=True)
     for name, data in files.items():
         (here / folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
