@@ -105,7 +105,7 @@ ASAN := B=build/asan CC='$(SAN_CC)' SANITIZE='-fsanitize=address,undefined -fno-
 # Unrolled vector loops: a check is a call there, and what AddressSanitizer sees anyway is not checked twice; otherwise compiling takes
 # minutes a file.
 LEAN := -O1 -fno-sanitize=pointer-overflow,alignment,null,object-size -mllvm -asan-instrumentation-with-call-threshold=0
-$B/obj/kernels/cpu/%.c.o $B/obj/kernels/broken/%.c.o: OPT = $(if $(findstring address,$(SANITIZE)),$(LEAN),-O2)
+$B/obj/kernels/cpu/%.c.o $B/obj/kernels/broken/%.c.o: OPT = $(if $(findstring address,$(SANITIZE)),$(LEAN),-O3)
 $B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
 
 check: all fuzz

@@ -17,6 +17,7 @@ static const struct {
     {"fail", "every documented failure, on purpose, beside the sound answer", BF_OPT_FAIL, bf_command_fail},
     {"trace", "a chain of blocks in a precision: the first op that goes wrong", BF_OPT_TRACE, bf_command_trace},
     {"compare", "two records of bench: what became slower", BF_OPT_COMPARE, bf_command_compare},
+    {"scan", "weights of a model file: what fp16 would lose, what overflows", BF_OPT_SCAN, bf_command_scan},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -49,6 +50,6 @@ int main(int argc, char **argv) {
         }
         return commands[i].run(&o);
     }
-    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail, trace, compare, report)\n", argv[1]);
+    fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail, trace, compare, report, scan)\n", argv[1]);
     return BF_EXIT_USAGE;
 }

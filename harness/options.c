@@ -13,7 +13,8 @@ const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
        KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN, KEY_LIST,
-       KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_INPUT, KEY_THRESHOLD };
+       KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_INPUT, KEY_THRESHOLD,
+       KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME };
 
 static const struct {
     int mask;
@@ -29,8 +30,8 @@ static const struct {
     {7, {"tensor", KEY_TENSOR, "GLOB", 0, "with --weights: only such tensors", 0}},
     {39, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds (trace: 1)", 0}},
     {7, {"shard", KEY_SHARD, "I/N", 0, "every N-th case, starting with the I-th", 0}},
-    {39, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
-    {123, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
+    {551, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
+    {635, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
     {17, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
     {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
     {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
@@ -54,7 +55,12 @@ static const struct {
     {32, {"bisect", KEY_BISECT, NULL, 0, "find the smallest sets of kinds that must be fp32", 0}},
     {32, {"input", KEY_INPUT, "NAME=FILE", 0, "values of an input from a .npy file (repeatable)", 0}},
     {64, {"threshold", KEY_THRESHOLD, "PERCENT", 0, "smallest change that counts (2)", 0}},
-    {127, {"verbose", 'v', NULL, 0, "a line for every case", 0}},
+    {512, {"basic", KEY_BASIC, NULL, 0, "counts and range only, at the speed of the memory", 0}},
+    {512, {"amplitude", KEY_AMPLITUDE, "A", 0, "the largest activation expected (50)", 0}},
+    {512, {"chain", KEY_CHAIN_NAME, "CHAIN", 0, "also print the trace that applies the plan to this chain", 0}},
+    {512, {"read", KEY_READ, NULL, 0, "also time read(2) of the same file, for comparison", 0}},
+    {512, {"threads", KEY_THREADS, "N", 0, "threads (all cores)", 0}},
+    {639, {"verbose", 'v', NULL, 0, "a line for every case (scan: every tensor)", 0}},
 };
 
 typedef struct parse {
@@ -147,6 +153,10 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_INPUT: append(o->inputs, &o->input_count, 8, arg, p); break;
     case KEY_DEPTH: number(arg, 1, 96, "depth", &v, p), o->depth = (int)v; break;
     case KEY_REAL: o->real = 1; break;
+    case KEY_BASIC: o->basic = 1; break;
+    case KEY_READ: o->read_too = 1; break;
+    case KEY_AMPLITUDE: number(arg, 1e-6, 1e30, "amplitude", &o->amplitude, p); break;
+    case KEY_CHAIN_NAME: o->chain_name = arg; break;
     case KEY_BISECT: o->bisect = 1; break;
     case KEY_THRESHOLD: number(arg, 0, 1000, "threshold", &v, p), o->threshold = v / 100; break;
     case KEY_NAIVE: s->tuned = 0; break;
@@ -171,10 +181,11 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
         [BF_OPT_FAIL] = "Makes the failures of the catalogue happen on purpose, each beside the sound answer on the same input.\vWithout arguments: all of it; an ID is one of --list, or its name.\nExit status: 0 all reproduced, 1 one did not, 2 usage or input, 3 a device that was asked for is missing.",
         [BF_OPT_TRACE] = "Runs a chain of transformer blocks in a precision, op by op, and names the first that goes wrong.\vCHAIN is a name of cases/trace or a file. Linear, norm and attention run through the kernels of the backend (default: cpu), the rest on the host.\nExit status: 0 traced, whatever was found, 1 the run failed, 2 usage or input, 3 a device that was asked for is missing.",
         [BF_OPT_COMPARE] = "Sets two records of bench side by side: SAME, FASTER, SLOWER or AMBIGUOUS for each kernel and case.\vOLD and NEW are files that bench --json wrote; several runs of one side are joined by commas. Speeds are compared by the ratio to the ceiling of each run, by times where that ratio says nothing.\nExit status: 0 nothing slower, 1 something is slower or no longer timed, 2 usage or input.",
+        [BF_OPT_SCAN] = "Says what fp16 would do to the weights of a model file, tensor by tensor, and what activations products with them survive.\vFILE: .gguf, .safetensors, or the .safetensors.index.json of a sharded model.\nExit status: 0 scanned, 1 a tensor is damaged or overflows fp16, 2 usage or input.",
         [BF_OPT_DEVICES] = "Says which devices were found, which are not used, why, and what mends it.",
     };
-    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : which == BF_OPT_FAIL ? "[ID...]" : which == BF_OPT_TRACE ? "CHAIN" : which == BF_OPT_COMPARE ? "OLD[,OLD...] NEW[,NEW...]" : "", docs[which], NULL, NULL, NULL};
-    *o = (bf_options){.timeout = 120, .seconds = 1, .threshold = 0.02, .program = program, .argc = argc, .argv = argv};
+    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : which == BF_OPT_FAIL ? "[ID...]" : which == BF_OPT_TRACE ? "CHAIN" : which == BF_OPT_SCAN ? "FILE..." : which == BF_OPT_COMPARE ? "OLD[,OLD...] NEW[,NEW...]" : "", docs[which], NULL, NULL, NULL};
+    *o = (bf_options){.timeout = 120, .seconds = 1, .threshold = 0.02, .amplitude = 50, .program = program, .argc = argc, .argv = argv};
     o->select.tuned = which == BF_OPT_BENCH;
     parse p = {o, err, 0};
     argp_err_exit_status = BF_EXIT_USAGE;

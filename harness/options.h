@@ -20,13 +20,16 @@ typedef struct bf_options {
     const char *sets[32], *sizes[32], *inputs[8]; /* trace: WHAT=MODE, SYMBOL=NUMBER, INPUT=FILE */
     int set_count, size_count, input_count;
     int depth, real, bisect;
+    int basic, read_too;   /* scan: counts and range only; read(2) of the files too */
+    double amplitude;      /* scan: the largest activation expected */
+    const char *chain_name; /* scan: the chain whose trace applies the plan */
     const char *program; /* for the lines that reproduce */
     int argc;
     char **argv;
 } bf_options;
 
 enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16, BF_OPT_TRACE = 32,
-       BF_OPT_COMPARE = 64 };
+       BF_OPT_COMPARE = 64, BF_OPT_SCAN = 512 };
 
 /* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
@@ -42,5 +45,6 @@ int bf_command_trace(bf_options *);
 int bf_command_compare(bf_options *);
 /* argv[0] is "report"; the rest goes to reports/report.py as it is. Returns only when that cannot be started. */
 int bf_command_report(int argc, char **argv);
+int bf_command_scan(bf_options *);
 
 #endif
