@@ -75,21 +75,48 @@ static int show_plan(const bf_scan *s, bf_error *err) {
     return 0;
 }
 
-/* The trace that applies the plan: labels of the chain whose weights are in trouble. */
+/* Lines of the chain that the plan wants in fp32: those with weights in trouble; and where sums have no headroom the result may be
+ * large, so what reads it too, up to a norm, which makes it small again. */
+static void mark(const bf_trace_chain *c, const bf_scan_group *g, int groups, char fp32[BF_TRACE_LINES]) {
+    char large[BF_TRACE_VALUES] = {0};
+    for (int i = 0; i < c->lines; i++)
+        for (int k = 0; k < groups; k++) {
+            const bf_trace_line *l = &c->line[i];
+            if (g[k].worst->verdict < BF_SCAN_LOSSY || !g[k].name[0] || (strcmp(g[k].name, l->tensor) && strcmp(g[k].name, l->gguf))) continue;
+            fp32[i] = 1;
+            if (g[k].worst->verdict > BF_SCAN_LOSSY && l->result >= 0) large[l->result] = 1;
+        }
+    for (int changed = 1; changed;) {
+        changed = 0;
+        for (int i = 0; i < c->lines; i++)
+            for (int k = 0; k < 3; k++) {
+                const bf_trace_line *l = &c->line[i];
+                if (l->operand[k] < 0 || l->op == BF_TRACE_INPUT || !large[l->operand[k]]) continue;
+                fp32[i] = 1;
+                if (l->op == BF_TRACE_NORM || large[l->result]) continue;
+                large[l->result] = 1, changed = 1;
+            }
+    }
+}
+
+/* The trace that applies the plan. */
 static int show_trace(const bf_scan *s, const bf_options *o, bf_error *err) {
     bf_trace_chain *c = malloc(sizeof *c);
+    char fp32[BF_TRACE_LINES] = {0};
     int count = 0, any = 0;
     bf_scan_group *g = c ? bf_scan_groups(s, &count) : NULL;
     bf_trace_sizes sizes = {.real = 1};
     int status = g ? bf_trace_load(o->chain_name, bf_cases_directory(o->select.cases), &sizes, c, err) : bf_fail(err, "out of memory");
-    if (!status) printf("\nthe plan, applied:\n  blackframe trace %s --plan fp16 --weights %s", o->chain_name, o->select.words[0]);
-    for (int i = 0; !status && i < c->lines; i++)
-        for (int k = 0; k < count; k++) {
-            const bf_trace_line *l = &c->line[i];
-            if (g[k].worst->verdict < BF_SCAN_LOSSY || !g[k].name[0] || (strcmp(g[k].name, l->tensor) && strcmp(g[k].name, l->gguf))) continue;
-            printf(" --set %s=fp32", l->label), any = 1;
+    if (!status) {
+        mark(c, g, count, fp32);
+        printf("\nthe plan, applied:\n  blackframe trace %s --plan fp16 --weights %s", o->chain_name, o->select.words[0]);
+        for (int i = 0; i < c->lines; i++) {
+            int again = 0;
+            for (int k = 0; k < i; k++) again |= fp32[k] && !strcmp(c->line[k].label, c->line[i].label);
+            if (fp32[i] && !again) printf(" --set %s=fp32", c->line[i].label), any = 1;
         }
-    if (!status) puts(any ? "" : "   (no weight that the chain names is in trouble)");
+        puts(any ? "" : "   (no weight that the chain names is in trouble)");
+    }
     bf_scan_groups_free(g, count), free(c);
     return status;
 }

@@ -276,8 +276,8 @@ Test(scan, a_file_cut_during_the_scan, .init = enter, .fini = leave) {
 
 static char said[1 << 14];
 static int command(const char *arguments) {
-    char line[1000];
-    snprintf(line, sizeof line, BF_BUILD "/blackframe scan %s 2>&1", arguments);
+    char line[1200];
+    snprintf(line, sizeof line, BF_BUILD "/blackframe %s%s 2>&1", strncmp(arguments, "trace ", 6) ? "scan " : "", arguments);
     FILE *f = popen(line, "r");
     cr_assert(f);
     said[fread(said, 1, sizeof said - 1, f)] = 0;
@@ -314,4 +314,30 @@ Test(scan, the_command_names_the_planted_value, .init = enter, .fini = leave) {
     cr_expect(strstr(said, "no file"), "%s", said);
     cr_expect_eq(command("/nonexistent.gguf"), 2);
     cr_expect(strstr(said, "/nonexistent.gguf"), "%s", said);
+}
+
+/* From the file to the plan to a finite result: a chain of its own, two blocks of 64 columns, a weight that fp16 cannot hold. */
+Test(scan, the_plan_applied_is_finite, .init = enter, .fini = leave) {
+    static uint16_t w[2][64 * 64];
+    char image[8 + 256 + sizeof w], header[257] = "", arguments[1000];
+    uint64_t n = 256;
+    for (int i = 0; i < 2 * 64 * 64; i++) w[i / 4096][i % 4096] = (uint16_t)(i * 7 % 3 ? 0x3c00 : 0xbc00); /* +-2^-7 */
+    w[1][5 * 64 + 9] = 0x4800; /* 2^17 */
+    snprintf(header, sizeof header, "{\"layers.0.w\":{\"dtype\":\"BF16\",\"shape\":[64,64],\"data_offsets\":[0,8192]},"
+                                    "\"layers.1.w\":{\"dtype\":\"BF16\",\"shape\":[64,64],\"data_offsets\":[8192,16384]}}");
+    memset(image, ' ', sizeof image);
+    memcpy(image, &n, 8), memcpy(image + 8, header, strlen(header)), memcpy(image + 8 + 256, w, sizeof w);
+    write_file("m.safetensors", image, sizeof image);
+    write_text("t.chain", "chain t depth=2 tokens=4\nsize width=64\ninput x width=width\nblock\nnorm n x\nlinear d n rows=width tensor=layers.{}.w\n"
+                          "residual x x d label=add\n");
+    snprintf(arguments, sizeof arguments, "trace %s --weights %s", in_folder("t.chain"), in_folder("m.safetensors"));
+    cr_expect_eq(command(arguments), 0, "%s", said);
+    cr_expect(strstr(said, "first not finite"), "%s", said);
+    snprintf(arguments, sizeof arguments, "%s --chain %s", in_folder("m.safetensors"), in_folder("t.chain"));
+    cr_expect_eq(command(arguments), 1, "%s", said);
+    const char *plan = strstr(said, "  blackframe trace "), *end = plan ? strchr(plan, '\n') : NULL;
+    cr_assert(end && strstr(plan, "--set d=fp32"), "%s", said);
+    snprintf(arguments, sizeof arguments, "%.*s", (int)(end - plan - 13), plan + 13);
+    cr_expect_eq(command(arguments), 0, "%s", said);
+    cr_expect(strstr(said, "stays finite"), "%s: %s", arguments, said);
 }
