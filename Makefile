@@ -32,7 +32,7 @@ SANITIZE ?=
 # Never fast-math, never contraction: what is written is what is computed.
 FP       := -ffp-contract=off
 CFLAGS   := -std=gnu11 -g -Wall -Wextra -pthread $(FP) $(SANITIZE)
-LDLIBS   := $(ROOT_LDFLAGS) -ljansson -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
+LDLIBS   := $(ROOT_LDFLAGS) -ljansson -lpng -lhwloc -lboost_context -lstdc++ -ldl -lm -lpthread
 CPPFLAGS := -MMD -MP $(ROOT_CPPFLAGS)
 
 HOST_C := $(wildcard reference/*.c harness/*.c $(filter-out harness/tests/%,$(wildcard harness/*/*.c)))

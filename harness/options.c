@@ -13,7 +13,7 @@ const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
        KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN, KEY_LIST,
-       KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_INPUT, KEY_THRESHOLD,
+       KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_FRAME, KEY_INPUT, KEY_THRESHOLD,
        KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME };
 
 static const struct {
@@ -53,6 +53,7 @@ static const struct {
     {32, {"real-width", KEY_REAL, NULL, 0, "the model's widths instead of reduced ones (always with --weights)", 0}},
     {32, {"size", KEY_WIDTHS, "SYMBOL=N", 0, "another value for a symbol of the chain, or for tokens (repeatable)", 0}},
     {32, {"bisect", KEY_BISECT, NULL, 0, "find the smallest sets of kinds that must be fp32", 0}},
+    {32, {"frame", KEY_FRAME, "DIR", 0, "send a picture through the chain, write what comes out as PNG", 0}},
     {32, {"input", KEY_INPUT, "NAME=FILE", 0, "values of an input from a .npy file (repeatable)", 0}},
     {64, {"threshold", KEY_THRESHOLD, "PERCENT", 0, "smallest change that counts (2)", 0}},
     {512, {"basic", KEY_BASIC, NULL, 0, "counts and range only, at the speed of the memory", 0}},
@@ -158,6 +159,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_AMPLITUDE: number(arg, 1e-6, 1e30, "amplitude", &o->amplitude, p); break;
     case KEY_CHAIN_NAME: o->chain_name = arg; break;
     case KEY_BISECT: o->bisect = 1; break;
+    case KEY_FRAME: o->frame = arg; break;
     case KEY_THRESHOLD: number(arg, 0, 1000, "threshold", &v, p), o->threshold = v / 100; break;
     case KEY_NAIVE: s->tuned = 0; break;
     case KEY_BEST: s->best = 1; break;

@@ -23,6 +23,7 @@ typedef struct bf_options {
     int basic, read_too;   /* scan: counts and range only; read(2) of the files too */
     double amplitude;      /* scan: the largest activation expected */
     const char *chain_name; /* scan: the chain whose trace applies the plan */
+    const char *frame; /* trace: directory of the pictures */
     const char *program; /* for the lines that reproduce */
     int argc;
     char **argv;

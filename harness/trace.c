@@ -14,6 +14,7 @@
 #include "options.h"
 #include "record.h"
 #include "runner.h"
+#include "trace_frame.h"
 #include "trace_show.h"
 #include "trace_weights.h"
 #include "worker.h"
@@ -26,6 +27,8 @@ typedef struct findings {
     int records, complete, bisected;
     bf_trace_record record[BF_TRACE_RECORDS];
     bf_trace_bisect bisect;
+    int framed;
+    bf_trace_frame frame;
     double seconds;
     bf_error err;
 } findings;
@@ -114,7 +117,7 @@ static int read_input(trace *t, const char *text, bf_error *err) {
 
 /* --size: symbols, and tokens. */
 static int sizes(const bf_options *o, bf_trace_sizes *s, const char *symbols[32], bf_error *err) {
-    *s = (bf_trace_sizes){.real = o->real || o->select.weights, .depth = o->depth, .set = symbols};
+    *s = (bf_trace_sizes){.real = o->real || o->select.weights, .depth = o->depth, .tokens = o->frame ? BF_TRACE_FRAME_TOKENS : 0, .set = symbols};
     for (int i = 0; i < o->size_count; i++) {
         if (!strchr(o->sizes[i], '=')) return bf_fail(err, "--size '%.60s': wants SYMBOL=NUMBER", o->sizes[i]);
         if (strncmp(o->sizes[i], "tokens=", 7)) {
@@ -127,6 +130,17 @@ static int sizes(const bf_options *o, bf_trace_sizes *s, const char *symbols[32]
     return 0;
 }
 
+/* The picture in place of an input that no file gives. */
+static int frame(trace *t, bf_error *err) {
+    int line;
+    float *values = NULL;
+    if (!t->o->frame) return 0;
+    int rc = bf_trace_frame_input(&t->chain, t->weights, t->settings.seed, &line, &values, err);
+    if (!rc && !t->inputs[line]) t->inputs[line] = values;
+    else free(values);
+    return rc;
+}
+
 static int prepare(trace *t, bf_error *err) {
     bf_trace_sizes s;
     const char *symbols[32];
@@ -136,7 +150,7 @@ static int prepare(trace *t, bf_error *err) {
     for (int i = 0; i < t->o->input_count; i++)
         if (read_input(t, t->o->inputs[i], err)) return -1;
     t->weights = bf_trace_weights_open(t->o->select.weights, &t->chain, t->settings.seed, err);
-    return t->weights ? 0 : -1;
+    return t->weights ? frame(t, err) : -1;
 }
 
 /* ---- in the child ---- */
@@ -152,6 +166,7 @@ static int walk(const trace *t, const bf_lab *lab, findings *f) {
     int rc = r ? 1 : -1;
     for (int i = 0; r && i < t->chain.lines; i++) bf_trace_replace(r, i, t->inputs[i]);
     while (rc == 1 && (rc = bf_trace_step(r, &f->record[f->records], &f->err)) == 1) f->records++;
+    if (!rc && t->o->frame) rc = bf_trace_frame_decode(lab, &t->chain, r, &f->frame, &f->err) ? -1 : 0, f->framed = !rc;
     bf_trace_close(r);
     return rc;
 }
@@ -177,6 +192,18 @@ static void ready(bf_worker *w) {
     if (!d->t->proved[d->device]++) bf_record_line(d->t->record, bf_record_device(&d->t->found.device[d->device], 1));
 }
 
+static void show_frame(trace *t, const findings *f, const char *place) {
+    bf_error err = {{0}};
+    const char *plan = bf_trace_plan_name(t->plan);
+    char directory[4200];
+    snprintf(directory, sizeof directory, t->found.devices > 1 ? "%s-%s" : "%s", t->o->frame, place); /* one for each device */
+    if (bf_trace_frame_write(stdout, directory, plan, &f->frame, &err)) {
+        printf("ERROR      %s: %s\n", place, err.text);
+        t->failed++;
+    } else
+        bf_record_line(t->record, bf_trace_frame_json(&t->chain, plan, &f->frame, place));
+}
+
 static void show_trace(trace *t, const findings *f, const char *place) {
     int found, synthetic;
     bf_trace_weights_count(t->weights, &found, &synthetic);
@@ -198,6 +225,7 @@ static void done(bf_worker *w, size_t index, const void *row) {
     const findings *f = t->of[d->device];
     (void)row;
     if (index == 0) show_trace(t, f, place);
+    if (index == 0 && f->framed) show_frame(t, f, place);
     if (index == 0 ? !f->complete : !f->bisected) {
         printf("ERROR      %s: %s\n", place, f->err.text);
         t->failed++;

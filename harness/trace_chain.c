@@ -178,7 +178,8 @@ static int plant(parser *p, bf_trace_line *l, char *text) {
     }
     if (parts(text, part, 3) != places + 1)
         return complain(p, "plant: wants %sCOLUMN,VALUE", places == 1 ? "" : l->op == BF_TRACE_INPUT ? "TOKEN," : "ROW,");
-    for (int i = 0; i < places; i++)
+    t->bias = l->op == BF_TRACE_LINEAR && !strcmp(part[1], "bias");
+    for (int i = 0; i < places - t->bias; i++)
         if (integer(p, part[i], "plant", 0, MAX_WIDTH - 1, &place[i])) return -1;
     if (real(p, part[places], "plant", -PLANT_LIMIT, PLANT_LIMIT, &t->value)) return -1;
     t->row = places == 2 ? place[0] : 0, t->column = place[places - 1];
@@ -319,7 +320,8 @@ static int shape(parser *p, bf_trace_line *l) {
     int64_t rows = l->op == BF_TRACE_LINEAR ? l->width : l->op == BF_TRACE_INPUT ? l->rows : 1;
     int64_t columns = l->op == BF_TRACE_LINEAR || l->op == BF_TRACE_NORM ? l->k : l->width;
     for (int i = 0; i < l->plants; i++)
-        if (l->plant[i].row >= rows || l->plant[i].column >= columns)
+        if (l->plant[i].bias && !(l->bias > 0)) return complain(p, "plant: there is no bias (bias=DEVIATION)");
+        else if (l->plant[i].row >= rows || l->plant[i].column >= columns)
             return complain(p, "plant: row %lld, column %lld lies outside of %lld x %lld", (long long)l->plant[i].row, (long long)l->plant[i].column, (long long)rows, (long long)columns);
     return 0;
 }

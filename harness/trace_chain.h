@@ -27,7 +27,7 @@
  *     headgate   x g     x * 2 sigmoid(g), one g for each group of width / heads columns
  *
  * Every op: label (default: the result's name), kind (what --set and --bisect call it; default: the first word),
- * plant=ROW,COLUMN,VALUE[@BLOCK[-BLOCK]] (linear: into the weights, input: TOKEN,COLUMN,VALUE), plant=COLUMN,VALUE[@...] (norm,
+ * plant=ROW,COLUMN,VALUE[@BLOCK[-BLOCK]] (linear: into the weights, ROW,bias,VALUE into the bias; input: TOKEN,COLUMN,VALUE), plant=COLUMN,VALUE[@...] (norm,
  * modulate's scale, gate), tensor and gguf: names of the weight in a file, {} is the block; bias_tensor, bias_gguf.
  *
  * Positions are not encoded: a rotation keeps magnitudes. A weight of linear is Gaussian with the power of two nearest to
@@ -51,6 +51,7 @@ enum { BF_TRACE_LINES = 128, BF_TRACE_VALUES = 64, BF_TRACE_KINDS = 16, BF_TRACE
 
 typedef struct bf_trace_plant {
     int64_t row, column;
+    int bias; /* of linear: into the bias, at `row` */
     double value;
     int first, last; /* blocks */
 } bf_trace_plant;

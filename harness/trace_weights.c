@@ -46,11 +46,11 @@ static void normal(uint64_t seed, uint32_t s, int64_t n, double mean, double dev
     for (int64_t i = 0; i < n; i++) out[i] = (float)(mean + deviation * out[i]);
 }
 
-static void plant(const bf_trace_line *l, int block, int64_t columns, float *f, uint16_t *h) {
+static void plant(const bf_trace_line *l, int block, int bias, int64_t columns, float *f, uint16_t *h) {
     for (int i = 0; i < l->plants; i++) {
         const bf_trace_plant *t = &l->plant[i];
-        if (block < t->first || block > t->last) continue;
-        int64_t at = t->row * columns + t->column;
+        if (block < t->first || block > t->last || bias != t->bias) continue;
+        int64_t at = bias ? t->row : t->row * columns + t->column;
         if (f) f[at] = (float)t->value;
         else h[at] = (uint16_t)bf_f32_bits_to_bf16(bf_bits((float)t->value));
     }
@@ -60,7 +60,7 @@ void bf_trace_input(const bf_trace_chain *c, int line, uint64_t seed, float *val
     const bf_trace_line *l = &c->line[line];
     bf_fill_values((bf_fill)l->fill, seed, stream(line, -1, 0), BF_F32, l->rows, l->width, 0, values);
     for (int64_t i = 0; i < l->rows * l->width; i++) values[i] = (float)(l->scale * values[i]);
-    plant(l, 0, l->width, values, NULL);
+    plant(l, 0, 0, l->width, values, NULL);
 }
 
 /* Elements of a part, 0: there is none. */
@@ -80,7 +80,7 @@ static uint16_t *synthetic(const bf_trace_weights *w, const bf_trace_line *l, in
     uint32_t s = stream(line, block, part);
     if (h && l->op == BF_TRACE_LINEAR && part == BF_TRACE_WEIGHT) {
         bf_fill_values(BF_FILL_GAUSS, w->seed, s, BF_BF16, l->width, l->k, (int)lrint(log2(l->gain / sqrt((double)l->k))), h);
-        plant(l, block, l->k, NULL, h);
+        plant(l, block, 0, l->k, NULL, h);
         return h;
     }
     float *f = malloc((size_t)n * sizeof *f);
@@ -88,7 +88,7 @@ static uint16_t *synthetic(const bf_trace_weights *w, const bf_trace_line *l, in
         double mean = l->op == BF_TRACE_NORM || l->op == BF_TRACE_GATE ? l->mean : 0;
         double deviation = l->op == BF_TRACE_LINEAR ? l->bias : l->op == BF_TRACE_MODULATE ? (part == BF_TRACE_WEIGHT ? l->scale : l->shift) : l->deviation;
         normal(w->seed, s, n, mean, deviation, f);
-        if (part == BF_TRACE_WEIGHT) plant(l, block, n, f, NULL);
+        if (part == BF_TRACE_WEIGHT || l->op == BF_TRACE_LINEAR) plant(l, block, part == BF_TRACE_BIAS, n, f, NULL);
         for (int64_t i = 0; i < n; i++) h[i] = (uint16_t)bf_f32_bits_to_bf16(bf_bits(f[i]));
     }
     if (!f) free(h), h = NULL;

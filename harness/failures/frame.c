@@ -2,17 +2,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../kernels/common/fail.h"
 #include "../../kernels/common/linear.h"
+#include "../frame.h"
 #include "failures.h"
 
 enum {
-    ACROSS = 12,
-    DOWN = 8,
-    LATENTS = ACROSS * DOWN,
-    CHANNELS = 4,
+    ACROSS = BF_FRAME_ACROSS,
+    DOWN = BF_FRAME_DOWN,
+    LATENTS = BF_FRAME_LATENTS,
+    CHANNELS = BF_FRAME_CHANNELS,
     K = 64,
-    PIXELS = LATENTS * FAIL_FRAME_SQUARE * FAIL_FRAME_SQUARE
+    PIXELS = BF_FRAME_PIXELS
 };
 
 /* Three linear layers with results in `storage`: hidden states of about 2^21, latents near 1. */
@@ -34,59 +34,31 @@ static int latents(const bf_lab *lab, bf_dtype storage, float *latent, bf_error 
     return rc;
 }
 
-typedef struct picture {
-    unsigned char rgb[3 * PIXELS], yuv[3 * PIXELS];
-} picture;
-
-static int decode(const bf_lab *lab, const float *latent, int bt709, picture *p, bf_error *err) {
-    bf_job_run j = {.p = {.dim = {[FAIL_N] = ACROSS, [FAIL_ROWS] = DOWN}, .param = {[FAIL_FRAME_BT709] = bt709}}};
-    int rc = bf_lab_tensor(&j, FAIL_FRAME_LATENT, "latent", BF_INPUT, BF_F32, LATENTS * CHANNELS, err) ||
-             bf_lab_tensor(&j, FAIL_FRAME_RGB, "rgb", BF_OUTPUT, BF_I8, 3 * PIXELS, err) ||
-             bf_lab_tensor(&j, FAIL_FRAME_YUV, "yuv", BF_OUTPUT, BF_I8, 3 * PIXELS, err);
-    if (!rc)
-        memcpy(j.t[FAIL_FRAME_LATENT].data, latent, LATENTS * CHANNELS * sizeof *latent),
-            rc = bf_lab_run(lab, &j, "fail_frame", NULL, err);
-    if (!rc)
-        memcpy(p->rgb, j.t[FAIL_FRAME_RGB].data, sizeof p->rgb),
-            memcpy(p->yuv, j.t[FAIL_FRAME_YUV].data, sizeof p->yuv);
-    bf_lab_close(&j);
-    return rc;
-}
-
-/* How a screen shows Y, U, V of limited range. */
-static void shown(const unsigned char yuv[3], int bt709, int rgb[3]) {
-    double kr = FAIL_KR(bt709), kb = FAIL_KB(bt709), y = (yuv[0] - 16) / 219.0, cb = (yuv[1] - 128) / 112.0,
-           cr = (yuv[2] - 128) / 112.0;
-    double c[3] = {y + (1 - kr) * cr, 0, y + (1 - kb) * cb};
-    c[1] = (y - kr * c[0] - kb * c[2]) / (1 - kr - kb);
-    for (int i = 0; i < 3; i++) rgb[i] = c[i] <= 0 ? 0 : c[i] >= 1 ? 255 : (int)lrint(255 * c[i]);
-}
-
 static void pixel(const unsigned char *planes, int at, unsigned char out[3]) {
     for (int k = 0; k < 3; k++) out[k] = planes[k * PIXELS + at];
 }
 
 /* One row of the table: what pixel `at` is on both roads, and how many pixels are like it. */
-static void road(bf_fail_result *r, const char *name, const picture *p, int at, int bt709) {
-    unsigned char rgb[3], yuv[3], other[3];
-    int screen[3], same = 0;
-    pixel(p->rgb, at, rgb), pixel(p->yuv, at, yuv), shown(yuv, bt709, screen);
+static void road(bf_fail_result *r, const char *name, const bf_frame *p, int at, int bt709) {
+    unsigned char rgb[3], yuv[3], screen[3], other[3];
+    int same = 0;
+    pixel(p->rgb, at, rgb), pixel(p->yuv, at, yuv), bf_frame_shown(yuv, bt709, screen);
     for (int i = 0; i < PIXELS; i++) pixel(p->rgb, i, other), same += !memcmp(rgb, other, 3);
     bf_fail_row(r, 5, name, bf_fail_text("%d,%d,%d", rgb[0], rgb[1], rgb[2]),
                 bf_fail_text("%d,%d,%d", yuv[0], yuv[1], yuv[2]),
                 bf_fail_text("%d,%d,%d", screen[0], screen[1], screen[2]), bf_fail_text("%d of %d", same, PIXELS));
 }
 
-static int both(const bf_lab *lab, const float *latent, const char *name, int at, picture p[2], bf_fail_result *r,
+static int both(const bf_lab *lab, const float *latent, const char *name, int at, bf_frame p[2], bf_fail_result *r,
                 bf_error *err) {
     for (int bt709 = 0; bt709 < 2; bt709++) {
-        if (decode(lab, latent, bt709, &p[bt709], err)) return -1;
+        if (bf_frame_decode(lab, latent, bt709, &p[bt709], err)) return -1;
         road(r, bf_fail_text("%s, BT.%s", name, bt709 ? "709" : "601"), &p[bt709], at, bt709);
     }
     return 0;
 }
 
-static void count(bf_fail_side *s, const picture *p, const char *what) {
+static void count(bf_fail_side *s, const bf_frame *p, const char *what) {
     bf_tensor t = {.name = "rgb",
                    .role = BF_OUTPUT,
                    .type = BF_I8,
@@ -100,9 +72,9 @@ static void count(bf_fail_side *s, const picture *p, const char *what) {
 
 static int run(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_error *err) {
     float bad[LATENTS * CHANNELS], good[LATENTS * CHANNELS];
-    static picture black[2], right[2], spot[2];
-    unsigned char rgb[3], yuv[3], next[3];
-    int green[2][3], nan = 0;
+    static bf_frame black[2], right[2], spot[2];
+    unsigned char rgb[3], yuv[3], next[3], green[2][3];
+    int nan = 0;
     r->sides = 2;
     snprintf(r->input, sizeof r->input,
              "%d x %d latents of %d channels from three linear layers (hidden states near 2^21), decoded to %d x %d "
@@ -121,7 +93,7 @@ static int run(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_
         int black_pixels = 0;
         for (int i = 0; i < 3 * PIXELS; i++) black_pixels += !black[bt709].rgb[i] && !black[bt709].yuv[i];
         bf_fail_require(r, black_pixels == 3 * PIXELS, "%d of %d bytes are zero", black_pixels, 3 * PIXELS);
-        shown((const unsigned char[3]){0, 0, 0}, bt709, green[bt709]);
+        bf_frame_shown((const unsigned char[3]){0, 0, 0}, bt709, green[bt709]);
         bf_fail_require(r, !green[bt709][0] && green[bt709][1] == (bt709 ? 77 : 136) && !green[bt709][2],
                         "Y=U=V=0 is shown as %d,%d,%d", green[bt709][0], green[bt709][1], green[bt709][2]);
     }

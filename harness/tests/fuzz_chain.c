@@ -22,6 +22,7 @@ static void check_line(const bf_trace_chain *c, int i, int64_t rows[], int64_t w
     for (int p = 0; p < l->plants; p++) {
         int64_t columns = l->op == BF_TRACE_LINEAR || l->op == BF_TRACE_NORM ? l->k : l->width;
         int64_t most = l->op == BF_TRACE_LINEAR ? l->width : l->op == BF_TRACE_INPUT ? l->rows : 1;
+        must(!l->plant[p].bias || (l->op == BF_TRACE_LINEAR && l->bias > 0));
         must(l->plant[p].row >= 0 && l->plant[p].row < most && l->plant[p].column >= 0 && l->plant[p].column < columns);
     }
     rows[l->result] = l->rows, width[l->result] = l->width;

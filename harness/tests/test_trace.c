@@ -129,7 +129,7 @@ Test(trace, llama_stays_finite) {
     }
 }
 
-/* Each feed-forward network adds 16 * 1 * 32 * 4 = 2,048 to the channel, gated: 64 + 32 * 2,048 is beyond 65,504 first, in block 31 but for what
+/* Each feed-forward network adds (16 * 1 - 8) * 64 * 4 = 2,048 to the channel, gated: 64 + 32 * 2,048 is beyond 65,504 first, in block 31 but for what
  * the synthetic rest of row 7 adds. */
 Test(trace, ltx_overflows_in_the_residual) {
     load_sized("ltx-video-2.3", 0, BF_TRACE_FP16, SIZES("inner=16", "ainner=16", "words=4", "sounds=4"));
@@ -277,6 +277,8 @@ Test(trace_chain, refuses_what_is_wrong) {
     refuses(HEAD "norm n x plant=32,1\n", "lies outside");
     refuses(HEAD "norm n x plant=1,2,3\n", "wants COLUMN,VALUE");
     refuses(HEAD "norm n x plant=1,2@3-1\n", "@block");
+    refuses(HEAD "linear y x rows=8 plant=1,bias,2\n", "there is no bias");
+    refuses(HEAD "linear y x rows=8 bias=1 plant=8,bias,2\n", "lies outside");
     refuses(HEAD "norm n x tensor=a%sb\n", "no %");
     refuses(HEAD "norm n x tensor={}{}\n", "more than once");
     refuses(HEAD "linear y x\n", "rows is missing");
