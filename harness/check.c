@@ -308,11 +308,13 @@ static int run_devices(check *k, bf_error *err) {
     memset(work, 0, sizeof work);
     memset(worker, 0, sizeof worker);
     size_t jobs = 0;
-    for (int i = 0; i < k->found.devices; i++) {
+    int devices = k->found.devices;
+    for (int i = 0; i < devices; i++) {
         work[i] = (device_work){.k = k, .device = i, .prepared_case = -1};
         if (bf_select_jobs(&k->o->select, &k->cases, &k->found.device[i], &work[i].jobs, err)) return -1;
         jobs += work[i].jobs.count;
-        worker[i] = (bf_worker){.user = &work[i], .jobs = work[i].jobs.count, .row_bytes = sizeof(bf_row),
+        /* The processor's own kernels are the last to start: they take the least time, and fill what the longer ones leave. */
+        worker[devices - 1 - i] = (bf_worker){.user = &work[i], .jobs = work[i].jobs.count, .row_bytes = sizeof(bf_row),
                                 .timeout = k->o->timeout, .open = child_open, .job = child_job, .ready = parent_ready, .done = parent_done,
                                 .lost = parent_lost, .refused = parent_refused};
     }
