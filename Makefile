@@ -1,6 +1,6 @@
 #: make               build what the found compilers allow: build/blackframe, build/tests; a line for each backend
 #: make check         unit tests, suites on every backend, twins, failures, numpy references, short fuzz, isa gates
-#: make report        devices, check, twins, bench on everything found; reports/latest
+#: make report        devices, check, twins, failures, bench on everything found; reports/latest/report.html
 #: make isa           registers, spills, occupancy, hot loops of the GPU kernels, from the built objects
 #: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
 #: make racecheck     both simt under ThreadSanitizer as a race checker of the GPU kernels
@@ -109,7 +109,7 @@ $B/obj/kernels/cpu/%.c.o $B/obj/kernels/broken/%.c.o: OPT = $(if $(findstring ad
 $B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
 
 check: all fuzz
-	@B=$B ci/check tests suites twins fail chain numpy isa readme fuzz
+	@B=$B ci/check tests suites twins fail chain numpy report isa readme fuzz
 asan:
 	@$(MAKE) --no-print-directory $(ASAN) all
 	@B=build/asan ci/check tests sanitized

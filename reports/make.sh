@@ -1,6 +1,7 @@
 #!/bin/bash
-# What `make report` does: devices, check, twins and bench on everything found, then the report. Records go to build/records,
+# What `make report` does: devices, check, twins, failures and bench on everything found, then the report. Records go to build/records,
 # the report to reports/latest (or the directory given). Ends with the status of the worst step; the report is written all the same.
+# BENCH_SECONDS: time a kernel and case may take (0.5). WEIGHTS: a GGUF file whose Q4_K tensors are checked and timed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-reports/latest}
@@ -8,13 +9,14 @@ bf=${BLACKFRAME:-build/blackframe}
 weights=${WEIGHTS:-cases/golden/q4k_golden.gguf}
 records=build/records
 mkdir -p "$records"
-rm -f "$records"/*.jsonl
+rm -f "$records"/*.jsonl "$records"/*.png "$records"/isa.json
 status=0 step=0 started=$SECONDS
+say() { printf '[%s %4d s] %s\n' "$1" "$((SECONDS - started))" "$2" >&2; }
 run() { # run NAME COMMAND...: one record
     local name=$1 file
     shift
     step=$((step + 1))
-    printf '[%d/6 %4d s] %s\n' "$step" "$((SECONDS - started))" "$name" >&2
+    say "$step/7" "$name"
     file=$records/$step-${name%%[ ,]*}
     "$@" --json "$file.jsonl" >"$file.log" 2>"$file.err"
     local rc=$?
@@ -23,15 +25,20 @@ run() { # run NAME COMMAND...: one record
         [ $rc -gt $status ] && status=$rc
     fi
 }
+python3=/usr/bin/python3
+[ -x $python3 ] || python3=python3
 run "devices" "$bf" devices
 run "check of all suites" "$bf" check
 run "twins, kernels broken on purpose," "$bf" check --twins
+run "failures of the catalogue" "$bf" fail
 run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
 run "bench of the suite cases/bench" "$bf" bench --best --size "${BENCH_MB:-1100}" --seconds "${BENCH_SECONDS:-0.5}"
 run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1
-printf '[report %4d s] writing %s\n' "$((SECONDS - started))" "$out" >&2
-python3=/usr/bin/python3
-[ -x $python3 ] || python3=python3
-"$python3" reports/report.py --out "$out" "$records"/*.jsonl || status=1
+# The static half needs the GPU code objects and their disassemblers; without them the report says that it is missing.
+say isa "registers, occupancy and hot loops of the GPU kernels"
+ci/isa.py --json "$records/isa.json" >"$records/isa.log" 2>&1
+say report "writing $out"
+shopt -s nullglob
+"$python3" reports/report.py --out "$out" "$records"/*.jsonl "$records"/*.json || status=1
 printf 'done in %d s\n' "$((SECONDS - started))" >&2
 exit $status

@@ -1,305 +1,187 @@
 #!/usr/bin/env python3
-"""Writes a Markdown report with SVG plots from blackframe's JSON Lines records.
+"""Writes one page, report.html, and report.md for a pull request, from blackframe's JSON Lines records of one or several machines.
 
-usage: report.py --out DIR RECORD.jsonl [RECORD.jsonl ...]
+usage: report.py [--out DIR] FILE...
 
-Every figure in the report is read from a record; the records are copied beside it. The directory is made under a
-temporary name and renamed at the end, so an interrupted run leaves the old report alone.
+FILE: a record (.jsonl, .jsonl.gz), the static analysis of ci/isa.py --json (.json), or a picture of a failure (.png; frame-*.png
+beside the records are taken by themselves). Every figure is read from a record or from reports/facts.json, whose entries name their
+source; the records are copied beside the page. The directory is made under a temporary name and renamed at the end, so an
+interrupted run leaves the old report alone.
 """
 import argparse
-import collections
-import json
-import math
+import base64
+import glob
+import html
 import os
+import re
 import shutil
 import sys
 import tempfile
 
-os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
-import jinja2  # noqa: E402
-import matplotlib  # noqa: E402
+try:
+    import jinja2
 
-matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "blackframe"  # the same record gives the same file
-import matplotlib.pyplot as plt  # noqa: E402
-import matplotlib.ticker  # noqa: E402
+    import plots
+except ImportError as e:
+    sys.exit(f"report.py: {e}: python3 with matplotlib and jinja2 is needed (ci/setup installs them)")
+import predict
+import project
+import records as rec
+import tables
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BLUE, GREY, RED = "#2a6f97", "#c9ced3", "#b3382c"
-PLOT_ROWS = 36  # bars in one picture
+PICTURE_MOST = 400_000
+CAPTIONS = {"frame-fp16-rgb": "Latents overflow in fp16; NaN becomes the byte 0: a black frame.",
+            "frame-fp16-yuv": "The same NaN, turned into bytes before the colour conversion: Y = U = V = 0 is green.",
+            "frame-sound": "The same latents through the sound kernels."}
 
 
-def load(paths):
-    rows = []
-    for path in paths:
-        with open(path, encoding="utf-8") as f:
-            for n, line in enumerate(f, 1):
-                try:
-                    row = json.loads(line)
-                except ValueError as e:
-                    sys.exit(f"report.py: {path}: line {n}: not JSON: {e}")
-                if not isinstance(row, dict) or "type" not in row:
-                    sys.exit(f"report.py: {path}: line {n}: field 'type' is missing: not a blackframe record")
-                rows.append(row)
-    return rows
+def pictures(paths):
+    """Given ones, and frame-*.png beside the records: name, caption, data URI."""
+    folders = dict.fromkeys(os.path.dirname(os.path.abspath(p)) for p in paths if not p.endswith((".png", ".json")))
+    found = [p for p in paths if p.endswith(".png")] + [p for d in folders for p in sorted(glob.glob(os.path.join(glob.escape(d), "frame-*.png")))]
+    out = {}
+    for p in found:
+        name = os.path.basename(p)[:-4]
+        try:
+            with open(p, "rb") as f:
+                data = f.read(PICTURE_MOST + 1)
+        except OSError as e:
+            raise rec.BadRecord(f"{p}: cannot be read: {e.strerror}") from None
+        if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) > PICTURE_MOST:
+            raise rec.BadRecord(f"{p}: not a PNG picture below {PICTURE_MOST // 1000} kB")
+        out[name] = dict(name=name, caption=CAPTIONS.get(name, name), uri="data:image/png;base64," + base64.b64encode(data).decode(), path=p)
+    return list(out.values())
 
 
-def of_type(rows, *types):
-    return [r for r in rows if r["type"] in types]
+def drawn(correct, timed, kernels):
+    """[(group, name, title, SVG)]; the group says which section shows it."""
+    out = []
+    svg = plots.bound(correct)
+    if svg:
+        out.append(("correctness", "bound", "Largest error as a fraction of its bound", svg))
+    svg = plots.shares(kernels)
+    if svg:
+        out.append(("shares", "shares", "Fraction of the measured ceiling by kernel", svg))
+    for device, svg in plots.bandwidth(timed):
+        out.append(("bandwidth", f"bandwidth-{slug(device)}", f"Bandwidth against the ceiling: {device[2]}, {device[1]}", svg))
+    for device, top, svg in plots.roofline(timed):
+        text = f"Roofline of {device[2]}, {device[1]}: {top['slope']:.1f} GB/s measured ceiling, {top['level']:.0f} GFLOP/s the best kernel here"
+        out.append(("roofline", f"roofline-{slug(device)}", text, svg))
+    return out
 
 
-def unique(rows, key):
-    return list({key(r): r for r in rows}.values())
+def slug(device):
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(device).lower()).strip("-")[:60]
 
 
-def fraction(v):
-    return "not finite" if v is None else "exact" if v == 0 else f"{v:.3g}"
+def gib(n):
+    return f"{n / 2**30:.1f} GiB" if n else "unknown"
 
 
-def greatest(values):
-    """None (not finite in the record) is worse than any number."""
-    values = list(values)
-    return None if any(v is None for v in values) else max(values, default=0)
+def mib(n):
+    return f"{n / 2**20:.0f} MiB" if n else "unknown"
 
 
-def correctness(checks):
-    groups = collections.defaultdict(list)
-    for r in checks:
-        groups[r["backend"], r["kernel"]].append(r)
-    table = []
-    for (backend, kernel), rows in sorted(groups.items()):
-        status = collections.Counter(r["status"] for r in rows)
-        probs = [r["worst_prob"] for r in rows if r["worst_prob"] is not None]
-        table.append(dict(backend=backend, kernel=kernel, cases=len(rows), passed=status["PASS"],
-                          skipped=status["SKIP"], failed=len(rows) - status["PASS"] - status["SKIP"],
-                          worst=fraction(greatest(r["worst"] for r in rows)), prob=fraction(max(probs)) if probs else "-"))
-    return table
+def md(text):
+    """A table cell or a line of Markdown: nothing in a record may end it or become markup."""
+    text = " ".join(str(text).split())
+    return re.sub(r"([\\|*_\[\]])", r"\\\1", text).replace("`", "'").replace("&", "&amp;").replace("<", "&lt;")
 
 
-def twin_table(twins):
-    if not twins:
-        return None
-    caught = collections.defaultdict(bool)
-    for r in twins:
-        caught[r["kernel"], r["backend"]] |= r["status"] == "FAIL" and r["mismatched"] > 0
-    backends = list(dict.fromkeys(r["backend"] for r in twins))
-    names = list(dict.fromkeys(r["kernel"] for r in twins))
-    word = {True: "caught", False: "ESCAPED", None: "-"}
-    return dict(all=len(caught), caught=sum(caught.values()), backends=backends,
-                escaped=[f"{k} on {b}" for (k, b), ok in caught.items() if not ok],
-                rows=[dict(name=n, cells=[word[caught.get((n, b))] for b in backends]) for n in names])
+def code(text):
+    """Inside of backticks in a table cell."""
+    return " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
 
 
-def field(case, key):
-    return next((w[len(key) + 1:] for w in case.split() if w.startswith(key + "=")), "")
+def context(records, isa, shots):
+    facts = rec.facts()
+    checks, benches = records.of("check"), records.of("bench")
+    devices = tables.devices(records)
+    refused = rec.unique(records.of("refused"), lambda r: (r["machine"], r["backend"], r["why"]))
+    twins, fails = tables.twins(records.of("twin")), tables.failures(records)
+    correct, timed = tables.correctness(checks, records), tables.bench(benches, records)
+    kernels = tables.bench_by_kernel(timed)
+    peers = [r for r in records.of("peer") if rec.fits(r, dict(peer=str, backend=str, kernel=str, case=str, ratio=rec.SUMMARY))]
+    return dict(
+        verdict=tables.verdict(checks, twins, benches, refused, fails), machines=records.machines, several=records.several(), label=records.label,
+        devices=devices, findings=rec.unique(records.of("finding"), lambda f: (f["machine"], f["what"], f["why"])), refused=refused,
+        failures=fails, pictures=shots, traces=tables.traces(records), correctness=correct, by_op=tables.correctness_by_op(correct),
+        failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
+        kernels=kernels, timed=timed, shown=tables.shown(timed), memcpy=next(iter(records.of("memcpy")), None),
+        not_timed=[b for b in benches if b["status"] == "NOT TIMED"][:100], cold=tables.cold([r for r in timed if r["status"] != "SHORT"]),
+        energy=[r for r in timed if rec.fits(r.get("watts"), rec.NUMBER)], peers=peers, predicted=predict.tables(isa, facts),
+        projection=project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts), facts=facts,
+        not_measured=tables.not_measured(devices, benches, isa),
+        commands=list(dict.fromkeys("blackframe " + " ".join([r["command"]] + r["arguments"]) for r in records.of("run"))),
+        files=sorted({r["file"] for r in records.rows}), svgs=drawn(correct, timed, kernels))
 
 
-def weight_cell(rows):
-    """All kernels of one backend on one tensor."""
-    if not rows:
-        return "-"
-    bad = [r for r in rows if r["status"] != "PASS"]
-    if bad:
-        return ", ".join(f'**{r["status"]}** {r["kernel"]}' for r in bad)
-    n = f"{len(rows)} kernel{'s' if len(rows) > 1 else ''}: "
-    if all(r["note"].startswith("bit-identical") for r in rows):
-        return n + "bit-identical"
-    return n + fraction(greatest(r["worst"] for r in rows))
+def render(values, out):
+    number = iter(range(1, 1000))
+    figures = {}
+    for group, name, title, svg in values["svgs"]:
+        with open(os.path.join(out, name + ".svg"), "w", encoding="utf-8") as f:
+            f.write(svg)
+        figures.setdefault(group, []).append(dict(name=name, title=title, svg=plots.inline(svg, next(number), html.escape(title, quote=True))))
+    for template, auto in (("report.html", True), ("report.md", False)):
+        env = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+                                 undefined=jinja2.StrictUndefined, autoescape=auto)
+        env.globals.update(gib=gib, mib=mib)
+        env.filters.update(md=md, code=code)
+        with open(os.path.join(out, template), "w", encoding="utf-8") as f:
+            f.write(env.get_template(template + ".j2").render(values, figures=figures))
 
 
-def weight_tables(checks):
-    """A table a file; a row a tensor and op, a column a backend."""
-    files = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(list)))
-    for r in checks:
-        path, _, tensor = r["source"].partition(".gguf:")
-        if tensor:
-            shape = f'{field(r["case"], "m")} x {field(r["case"], "k")}'
-            files[path + ".gguf"][tensor, shape, r["op"]][r["backend"]].append(r)
-    tables = []
-    for path, rows in files.items():
-        backends = list(dict.fromkeys(b for cells in rows.values() for b in cells))
-        tables.append(dict(file=os.path.basename(path), backends=backends,
-                           rows=[dict(tensor=t, shape=s, op=op, cells=[weight_cell(cells.get(b)) for b in backends])
-                                 for (t, s, op), cells in sorted(rows.items(), key=lambda x: x[0][2])]))
-    return tables
+def replace_directory(fresh, out):
+    os.chmod(fresh, 0o755)
+    if not os.path.isdir(out):
+        os.rename(fresh, out)
+        return
+    old = tempfile.mkdtemp(prefix=".old-", dir=os.path.dirname(out))
+    os.rename(out, os.path.join(old, "report"))
+    os.rename(fresh, out)
+    shutil.rmtree(old)
 
 
-def short(case, source):
-    tensor = source.partition(".gguf:")[2]
-    words = [w for w in case.split() if not w.startswith(("seed=", "fill="))]
-    return " ".join(words) + (f" of {tensor}" if tensor else "")
-
-
-def bench_rows(benches):
-    rows = []
-    for b in benches:
-        if b["status"] == "NOT TIMED":
-            continue
-        moved = b["bytes_read"] + b["bytes_written"]
-        q = b["ratio"]
-        memory = f'{100 * b["of_memcpy"]:.0f} %' if "of_memcpy" in b else "-"
-        share = b["status"] != "SHORT"
-        rows.append(dict(b, memcpy=memory, gflops=f'{b["flops"] / 1e9:.1f}' if b["flops"] else "-", short=short(b["case"], b["source"]), gbs=f'{b["bandwidth"] / 1e9:.1f}',
-                         ceiling_gbs=f'{b["ceiling_bandwidth"] / 1e9:.1f}', percent=f'{100 * q["median"]:.1f} %' if share else "-",
-                         interval=f'{100 * q["low"]:.1f} to {100 * q["high"]:.1f} %' if share else "-",
-                         hot_gbs=f'{moved / b["hot_s"] / 1e9:.1f}',
-                         first=f'{b["first_s"] / b["steady_s"]["median"]:.1f}'))
-    return rows
-
-
-def bars(path, labels, values, limits, title, xlabel, colors):
-    height = 0.9 + 0.27 * len(labels)
-    fig, ax = plt.subplots(figsize=(9, height))
-    y = range(len(labels))
-    if limits:
-        ax.barh(y, limits, height=0.8, color=GREY, label="ceiling measured beside it")
-    ax.barh(y, values, height=0.45 if limits else 0.6, color=colors, label="kernel" if limits else None)
-    ax.set_yticks(list(y), labels, fontsize=7)
-    ax.invert_yaxis()
-    ax.set_title(title, fontsize=9, loc="left")
-    ax.set_xlabel(xlabel, fontsize=8)
-    ax.tick_params(axis="x", labelsize=7)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    if limits:
-        ax.legend(fontsize=7, frameon=False, loc="lower right")
-    fig.tight_layout()
-    fig.savefig(path, format="svg", metadata={"Date": None})
-    plt.close(fig)
-
-
-def bandwidth_plots(out, rows):
-    names = []
-    groups = collections.defaultdict(list)
-    for r in rows:
-        groups[r["backend"], r["op"]].append(r)
-    for (backend, op), group in groups.items():
-        for part in range(0, len(group), PLOT_ROWS):
-            rs = group[part:part + PLOT_ROWS]
-            name = f"bandwidth-{backend}-{op}{'-%d' % (part // PLOT_ROWS + 1) if len(group) > PLOT_ROWS else ''}.svg"
-            labels = [f'{r["kernel"]}\n{r["short"].partition(" ")[2]}' for r in rs]
-            bars(os.path.join(out, name), labels, [r["bandwidth"] / 1e9 for r in rs],
-                 [r["ceiling_bandwidth"] / 1e9 for r in rs], f"{backend}: {op}", "GB/s",
-                 [RED if r["status"] == "INVALID" else BLUE for r in rs])
-            names.append(name)
-    return names
-
-
-def bound_plot(out, checks):
-    """Largest fraction of the bound for each kernel; logarithmic, because good kernels sit far below 1."""
-    worst = {}
-    for r in checks:
-        key = f'{r["backend"]} {r["kernel"]}'
-        if r["worst"] is not None and r["worst"] > 0:
-            worst[key] = max(worst.get(key, 0), r["worst"])
-    if not worst:
-        return None
-    worst = dict(sorted(worst.items(), key=lambda x: x[0].split()[::-1]))
-    fig, ax = plt.subplots(figsize=(9, 0.9 + 0.2 * len(worst)))
-    y = range(len(worst))
-    ax.scatter(list(worst.values()), y, s=22, color=[RED if v > 1 else BLUE for v in worst.values()], zorder=3)
-    ax.axvline(1, color=RED, lw=1)
-    ax.annotate("the bound", (1, 0), xytext=(-4, 2), textcoords="offset points", ha="right", fontsize=7, color=RED)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-    ax.set_yticks(list(y), list(worst), fontsize=7)
-    ax.invert_yaxis()
-    ax.grid(axis="both", color="#e6e8ea", lw=0.6)
-    ax.tick_params(axis="x", labelsize=7)
-    ax.set_xlabel("largest error / bound over all cases", fontsize=8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    fig.tight_layout()
-    fig.savefig(os.path.join(out, "bound.svg"), format="svg", metadata={"Date": None})
-    plt.close(fig)
-    return "bound.svg"
-
-
-def not_measured(devices, benches):
-    have = {d["backend"] for d in devices}
-    timed = {b["backend"] for b in benches}
-    lines = []
-    for gpu, name in (("cuda", "NVIDIA"), ("hip", "AMD")):
-        if gpu not in have:
-            lines.append(f"No {name} GPU was found: the {gpu} kernels were compiled, and executed on the CPU by simt-{gpu} "
-                         "where that is listed; nothing here is a figure of such a GPU.")
-    for b in sorted(have - timed):
-        if b.startswith("simt"):
-            lines.append(f"{b} executes GPU source on the CPU: it proves results and is never timed.")
-        elif benches:
-            lines.append(f"{b} was not timed in these records.")
-    lines.append("Clocks, temperature and power were not read.")
-    return lines
-
-
-def verdict(checks, twins, benches, refused):
-    bad = [r for r in checks if r["status"] not in ("PASS", "SKIP")]
-    parts = [f"**{len(checks) - len(bad)} of {len(checks)} checks right**" if not bad
-             else f"**{len(bad)} of {len(checks)} checks FAILED**"]
-    if twins:
-        parts.append(f'{twins["caught"]} of {twins["all"]} broken twins caught')
-    timed = [b for b in benches if b["status"] in ("VALID", "UNSETTLED", "SHORT")]
-    if timed:
-        invalid = sum(b["status"] == "INVALID" for b in benches)
-        parts.append(f"{len(timed)} kernel timings" + (f", {invalid} INVALID" if invalid else ""))
-    if refused:
-        parts.append(f"{len(refused)} devices refused")
-    return ", ".join(parts) + "."
-
-
-def render(rows, out, paths):
-    checks, twins = of_type(rows, "check"), twin_table(of_type(rows, "twin"))
-    benches, devices = of_type(rows, "bench"), unique(of_type(rows, "device"), lambda d: (d["backend"], d["index"], d["name"]))
-    refused = unique(of_type(rows, "refused"), lambda r: (r["backend"], r["why"]))
-    runs = of_type(rows, "run")
-    timed = bench_rows(benches)
-    env = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, keep_trailing_newline=True,
-                             undefined=jinja2.StrictUndefined)
-    env.globals.update(gib=lambda n: f"{n / 2**30:.1f} GiB" if n else "unknown",
-                       mib=lambda n: f"{n / 2**20:.0f} MiB" if n else "unknown")
-    text = env.get_template("report.md.j2").render(
-        verdict=verdict(checks, twins, benches, refused), run=runs[0], devices=devices,
-        findings=unique(of_type(rows, "finding"), lambda f: (f["what"], f["why"])), refused=refused,
-        correctness=correctness(checks), bound_plot=bound_plot(out, checks),
-        failures=[r for r in checks if r["status"] not in ("PASS", "SKIP")][:50], twins=twins,
-        weights=weight_tables(checks), benches=timed, memcpy=next(iter(of_type(rows, "memcpy")), None),
-        bandwidth_plots=bandwidth_plots(out, timed), not_timed=[b for b in benches if b["status"] == "NOT TIMED"],
-        not_measured=not_measured(devices, benches),
-        commands=["blackframe " + " ".join([r["command"]] + [a for a in r["arguments"]]) for r in runs])
-    with open(os.path.join(out, "report.md"), "w", encoding="utf-8") as f:
-        f.write(text)
-    for p in paths:
-        shutil.copy(p, out)
+def copy_sources(paths, shots, out):
+    for p in dict.fromkeys([p for p in paths if not p.endswith(".png")] + [s["path"] for s in shots]):
+        name, n = os.path.basename(p), 1
+        while os.path.exists(os.path.join(out, name)):
+            n += 1
+            name = f"{n}-{os.path.basename(p)}"
+        shutil.copy(p, os.path.join(out, name))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", required=True, metavar="DIR", help="directory of the report; replaced whole")
-    parser.add_argument("records", nargs="+", metavar="RECORD.jsonl")
+    parser = argparse.ArgumentParser(prog="blackframe report", description="One page from the records of one or several machines: report.html, and report.md.")
+    parser.add_argument("--out", default="reports/latest", metavar="DIR", help="directory of the report (reports/latest); an older report there is replaced whole")
+    parser.add_argument("--no-copies", action="store_true", help="do not copy the records beside the page")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="records, .jsonl or .jsonl.gz; static analysis, .json; pictures, .png")
     a = parser.parse_args()
-    for p in a.records:
-        if not os.path.isfile(p):
-            sys.exit(f"report.py: {p}: no such record")
-    rows = load(a.records)
-    if not of_type(rows, "run"):
-        sys.exit("report.py: no 'run' line in the records: not made by blackframe")
     out = os.path.abspath(a.out)
+    if os.path.isdir(out) and os.listdir(out) and not os.path.exists(os.path.join(out, "report.md")):
+        rec.stop(f"{a.out}: holds something that is no report: not replaced")
+    for p in a.files:
+        if not os.path.isfile(p):
+            rec.stop(f"{p}: no such file")
+    try:
+        records = rec.read_all([p for p in a.files if not p.endswith((".json", ".png"))])
+        isa = [r for p in a.files if p.endswith(".json") for r in rec.read_isa(p)]
+        shots = pictures(a.files)
+    except rec.BadRecord as e:
+        rec.stop(str(e))
     os.makedirs(os.path.dirname(out), exist_ok=True)
     fresh = tempfile.mkdtemp(prefix=".report-", dir=os.path.dirname(out))
     try:
-        os.chmod(fresh, 0o755)
-        render(rows, fresh, a.records)
-        if os.path.isdir(out):
-            old = tempfile.mkdtemp(prefix=".old-", dir=os.path.dirname(out))
-            os.rename(out, os.path.join(old, "report"))
-            os.rename(fresh, out)
-            shutil.rmtree(old)
-        else:
-            os.rename(fresh, out)
+        render(context(records, isa, shots), fresh)
+        if not a.no_copies:
+            copy_sources(a.files, shots, fresh)
+        replace_directory(fresh, out)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    print(os.path.join(a.out, "report.md"))
+    print(os.path.join(a.out, "report.html"))
 
 
 if __name__ == "__main__":

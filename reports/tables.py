@@ -1,0 +1,238 @@
+"""Rows of the report's tables, from records: plain dictionaries of text and numbers, the same for HTML and Markdown."""
+import collections
+import os
+import statistics
+
+from records import groups, unique
+
+WELL = ("PASS", "SKIP")
+ROWS_MOST = 2500  # timings shown one by one; the records hold the others
+TIMED = ("VALID", "UNSETTLED", "SHORT", "INVALID")
+
+
+def fraction(v):
+    return "not finite" if v is None else "exact" if v == 0 else f"{v:.3g}"
+
+
+def greatest(values):
+    """None (not finite in the record) is worse than any number."""
+    values = list(values)
+    return None if any(v is None for v in values) else max(values, default=0)
+
+
+def devices(records):
+    rows = unique(records.of("device"), lambda d: (d["machine"], d["backend"], d["index"], d["name"]))
+    return sorted(rows, key=lambda d: (d["machine"], d["backend"], d["index"]))
+
+
+def correctness(checks, records):
+    table = []
+    for (machine, backend, kernel), rows in sorted(groups(checks, lambda r: (r["machine"], r["backend"], r["kernel"])).items()):
+        status = collections.Counter(r["status"] for r in rows)
+        probs = [r["worst_prob"] for r in rows if r["worst_prob"] is not None]
+        worst = greatest(r["worst"] for r in rows)
+        table.append(dict(machine=records.label(rows[0]), backend=backend, kernel=kernel, op=rows[0]["op"], cases=len(rows), passed=status["PASS"],
+                          skipped=status["SKIP"], failed=len(rows) - status["PASS"] - status["SKIP"], value=worst,
+                          worst=fraction(worst), prob=fraction(max(probs)) if probs else "-"))
+    return table
+
+
+def correctness_by_op(table):
+    out = []
+    for (op, backend), rows in sorted(groups(table, lambda r: (r["op"], r["backend"])).items()):
+        worst = greatest(r["value"] for r in rows)
+        out.append(dict(op=op, backend=backend, kernels=len(rows), cases=sum(r["cases"] for r in rows), failed=sum(r["failed"] for r in rows),
+                        worst=fraction(worst), value=worst))
+    return out
+
+
+def twins(rows):
+    if not rows:
+        return None
+    caught = collections.defaultdict(bool)
+    for r in rows:
+        caught[r["kernel"], r["backend"]] |= r["status"] == "FAIL" and r["mismatched"] > 0
+    backends = list(dict.fromkeys(r["backend"] for r in rows))
+    names = list(dict.fromkeys(r["kernel"] for r in rows))
+    word = {True: "caught", False: "ESCAPED", None: "-"}
+    return dict(all=len(caught), caught=sum(caught.values()), backends=backends,
+                escaped=[f"{k} on {b}" for (k, b), ok in caught.items() if not ok],
+                rows=[dict(name=n, cells=[word[caught.get((n, b))] for b in backends]) for n in names])
+
+
+def field(case, key):
+    return next((w[len(key) + 1:] for w in case.split() if w.startswith(key + "=")), "")
+
+
+def weight_cell(rows):
+    """All kernels of one backend on one tensor."""
+    if not rows:
+        return "-"
+    bad = [r for r in rows if r["status"] != "PASS"]
+    if bad:
+        return ", ".join(f'{r["status"]} {r["kernel"]}' for r in bad)
+    n = f"{len(rows)} kernel{'s' if len(rows) > 1 else ''}: "
+    if all(r["note"].startswith("bit-identical") for r in rows):
+        return n + "bit-identical"
+    return n + fraction(greatest(r["worst"] for r in rows))
+
+
+def weights(checks):
+    """A table a file; a row a tensor and op, a column a backend."""
+    files = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(list)))
+    for r in checks:
+        path, _, tensor = r["source"].partition(".gguf:")
+        if tensor:
+            shape = f'{field(r["case"], "m")} x {field(r["case"], "k")}'
+            files[path + ".gguf"][tensor, shape, r["op"]][r["backend"]].append(r)
+    tables = []
+    for path, rows in files.items():
+        backends = list(dict.fromkeys(b for cells in rows.values() for b in cells))
+        tables.append(dict(file=os.path.basename(path), backends=backends,
+                           rows=[dict(tensor=t, shape=s, op=op, cells=[weight_cell(cells.get(b)) for b in backends])
+                                 for (t, s, op), cells in sorted(rows.items(), key=lambda x: x[0][2])]))
+    return tables
+
+
+def short(case, source):
+    tensor = source.partition(".gguf:")[2]
+    words = [w for w in case.split() if not w.startswith(("seed=", "fill=", "tier=", "kernel="))]
+    return " ".join(words) + (f" of {tensor}" if tensor else "")
+
+
+def compute_bound(b):
+    return b.get("flops") and b["flops"] > 8 * b["bandwidth"]
+
+
+def bench(benches, records):
+    rows = []
+    for b in benches:
+        if b["status"] == "NOT TIMED":
+            continue
+        moved, q, steady = b["bytes_read"] + b["bytes_written"], b["ratio"], b["steady_s"]["median"]
+        share = b["status"] != "SHORT"
+        rows.append(dict(b, label=records.label(b), moved=moved, compute=bool(compute_bound(b)),
+                         memcpy=f'{100 * b["of_memcpy"]:.0f} %' if b.get("of_memcpy") else "-",
+                         gflops=f'{b["flops"] / 1e9:.1f}' if b.get("flops") else "-", short=short(b["case"], b["source"]),
+                         gbs=f'{b["bandwidth"] / 1e9:.2f}', ceiling_gbs=f'{b["ceiling_bandwidth"] / 1e9:.2f}',
+                         percent=f'{100 * q["median"]:.1f} %' if share else "-",
+                         interval=f'{100 * q["low"]:.1f} to {100 * q["high"]:.1f} %' if share else "-",
+                         hot_gbs=f'{moved / b["hot_s"] / 1e9:.2f}', hot=steady / b["hot_s"], first=b["first_s"] / steady,
+                         second=b["second_s"] / steady, steady_ms=steady * 1e3))
+    return rows
+
+
+def bench_by_kernel(rows):
+    out = []
+    key = lambda r: (r["label"], r["backend"], r["name"], r["op"], r["kernel"])  # noqa: E731
+    for (label, backend, name, op, kernel), g in sorted(groups(rows, key).items()):
+        fair = [r for r in g if r["status"] in ("VALID", "UNSETTLED") and not r["compute"]]
+        ratio = [r["ratio"]["median"] for r in fair]
+        rate = [r["flops"] / 1e9 for r in g if r["compute"]]
+        status = collections.Counter(r["status"] for r in g)
+        out.append(dict(label=label, backend=backend, name=name, op=op, kernel=kernel, cases=len(g),
+                        best=f'{max(r["bandwidth"] for r in fair) / 1e9:.1f}' if fair else "-",
+                        ceiling=f'{max(r["ceiling_bandwidth"] for r in fair) / 1e9:.1f}' if fair else "-",
+                        median=100 * statistics.median(ratio) if ratio else None, worst=100 * min(ratio) if ratio else None,
+                        gflops=f"{max(rate):.1f}" if rate else "-", statuses=", ".join(f"{n} {s}" for s, n in sorted(status.items()))))
+    return out
+
+
+def shown(rows):
+    """At most ROWS_MOST: what is INVALID, then what is farthest from its ceiling. In the order of the records."""
+    if len(rows) <= ROWS_MOST:
+        return rows
+    order = sorted(range(len(rows)), key=lambda i: (rows[i]["status"] != "INVALID", rows[i]["ratio"]["median"]))
+    return [rows[i] for i in sorted(order[:ROWS_MOST])]
+
+
+def cold(rows):
+    """First, second and hot launches as factors of the steady cold one, by kernel."""
+    out = []
+    for (label, backend, kernel), g in sorted(groups(rows, lambda r: (r["label"], r["backend"], r["kernel"])).items()):
+        middle = {k: statistics.median(r[k] for r in g) for k in ("first", "second", "hot")}
+        out.append(dict(label=label, backend=backend, kernel=kernel, cases=len(g), worst=max(r["first"] for r in g), **middle))
+    return sorted(out, key=lambda r: -r["first"])
+
+
+def failures(records):
+    """A row an entry of the catalogue; its verdict on each backend, and the first run that shows something."""
+    out = []
+    rows = records.of("failure")
+    backends = list(dict.fromkeys(r["backend"] for r in rows))
+    for (ident, name), g in groups(rows, lambda r: (r["id"], r["name"])).items():
+        ran = [r for r in g if r["verdict"] in ("REPRODUCED", "MEASURED", "NOT REPRODUCED")] or g
+        ran.sort(key=lambda r: r["verdict"] != "NOT REPRODUCED")
+        one = ran[0]
+        verdict = {r["backend"]: r["verdict"] for r in g}
+        out.append(dict(one, cells=[verdict.get(b, "-") for b in backends], sides=[s for s in (side(one, "broken"), side(one, "sound")) if s]))
+    return dict(backends=backends, rows=sorted(out, key=lambda r: natural(r["id"]))) if out else None
+
+
+def natural(ident):
+    digits = "".join(c for c in ident if c.isdigit())
+    return ident[:1], int(digits or 0), ident
+
+
+def side(row, which):
+    s = row.get(which)
+    if not isinstance(s, dict) or not isinstance(s.get("kernel"), str):
+        return None
+    count = {k: s.get(k) if isinstance(s.get(k), int) else 0 for k in ("values", "inf", "nan", "zero", "wrong")}
+    return dict(which=which, kernel=s["kernel"], **count)
+
+
+def traces(records):
+    rows = []
+    for t in records.of("trace"):
+        bad = t.get("first_bad") or t.get("first_lost")
+        at = f'block {bad.get("block")} {bad.get("label")}' if isinstance(bad, dict) else "-"
+        rows.append(dict(chain=t["chain"], plan=t["plan"], backend=t["backend"], ops=t["ops"], finite=t["finite"], first=at))
+    return rows
+
+
+def not_measured(devs, benches, isa):
+    have, timed = {d["backend"] for d in devs}, {b["backend"] for b in benches if b["status"] != "NOT TIMED"}
+    lines = []
+    for gpu, name in (("cuda", "NVIDIA"), ("hip", "AMD")):
+        if gpu not in have:
+            lines.append(f"No {name} GPU was found: the {gpu} kernels were compiled, and executed on the CPU by simt-{gpu} "
+                         "where that is listed; nothing measured here is a figure of such a GPU.")
+    for b in sorted(have - timed):
+        if b.startswith("simt"):
+            lines.append(f"{b} executes GPU source on the CPU: it proves results and is never timed.")
+        elif benches:
+            lines.append(f"{b} was not timed in these records.")
+    if not benches:
+        lines.append("Nothing was timed: no bench record was given.")
+    if not any("watts" in b for b in benches):
+        lines.append("Clocks, temperature and power were not read: no joules of this machine.")
+    if not isa:
+        lines.append("The static half is missing: no file of ci/isa.py --json was given.")
+    lines.append("The projection counts reading the weights alone: no attention over a context, no launches between kernels, no sampling.")
+    return lines
+
+
+def verdict(checks, twin_table, benches, refused, fails):
+    """(text, good) in the order in which a person asks; None: neither good nor bad."""
+    parts = []
+    bad = [r for r in checks if r["status"] not in WELL]
+    if checks:
+        parts.append((f"{len(checks) - len(bad)} of {len(checks)} checks right" if not bad else f"{len(bad)} of {len(checks)} checks FAILED", not bad))
+    if twin_table:
+        parts.append((f'{twin_table["caught"]} of {twin_table["all"]} broken twins caught', not twin_table["escaped"]))
+    if fails:
+        lost = [f["id"] for f in fails["rows"] if "NOT REPRODUCED" in f["cells"]]
+        seen = sum("REPRODUCED" in f["cells"] or "MEASURED" in f["cells"] for f in fails["rows"])
+        parts.append((f'{seen} of {len(fails["rows"])} documented failures shown' if not lost else f"{', '.join(lost)} did not reproduce", not lost))
+    timed = [b for b in benches if b["status"] in TIMED]
+    if timed:
+        invalid = sum(b["status"] == "INVALID" for b in timed)
+        settled = sum(b["status"] == "VALID" for b in timed)
+        parts.append((f"{len(timed)} kernel timings, {settled} within 1 %" + (f", {invalid} INVALID" if invalid else ""), not invalid and (True if 2 * settled >= len(timed) else None)))
+    untimed = len(benches) - len(timed)
+    if untimed:
+        parts.append((f"{untimed} not timed", False))
+    if refused:
+        parts.append((f"{len(refused)} devices refused", False))
+    return parts or [("no check and no timing in the records", False)]

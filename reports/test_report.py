@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Tests of the report: it shows what the records say, and refuses records that say nothing. Prints a line like the other parts of the check."""
+import copy
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import predict  # noqa: E402
+import project  # noqa: E402
+import records as rec  # noqa: E402
+import report as page_of  # noqa: E402
+
+RUN = dict(type="run", command="bench", version="0", time="2026-01-01T00:00:00Z", arguments=["--best"], system="Linux", kernel="6", processor="P", cores=2, blas="b")
+DEVICE = dict(type="device", backend="cpu", index=0, name="P", arch="x", object="host", memory=1 << 30, cache=1 << 20)
+CHECK = dict(type="check", backend="cpu", kernel="k", op="linear", case="linear m=1 k=1", source="cases/x.case", status="PASS", worst=0.25, worst_prob=None,
+             outputs=1, mismatched=0, note="")
+SPAN = dict(median=1e-3, low=0.99e-3, high=1.01e-3)
+BENCH = dict(type="bench", backend="cpu", name="P", arch="x", op="q4k_matvec", kernel="k", case="q4k_matvec m=4096 k=14336 n=1", source="cases/bench.case",
+             status="VALID", note="", bytes_read=33000000, bytes_written=16384, first_s=5e-3, second_s=1e-3, hot_s=5e-4, bandwidth=33e9, ceiling_bandwidth=40e9,
+             steady_s=SPAN, ceiling_s=SPAN, ratio=dict(median=0.825, low=0.82, high=0.83), ceiling="stream", flops=117e9)
+ISA = dict(kernel="q4k_matvec_int8_n1", arch="sm_61", registers=61, shared=0, spill=0, threads=128, warps=32, file="f.cu", isa=dict(unit="weight", per_trip="128"),
+           hot=dict(instructions=157, counted=157, mix={"int": 72, "convert": 12}, loads={"128": 11}, dots=32, bytes=176))
+done = dict(passed=0, failed=0)
+
+
+def expect(ok, what):
+    done["passed" if ok else "failed"] += 1
+    if not ok:
+        print("FAILED:", what)
+
+
+def lines(*rows):
+    return "".join(json.dumps(r) + "\n" for r in rows)
+
+
+def report(folder, files, *options):
+    paths = []
+    for name, content in files.items():
+        path = os.path.join(folder, name)
+        with (gzip.open if name.endswith(".gz") else open)(path, "wb") as f:
+            f.write(content if isinstance(content, bytes) else content.encode())
+        paths.append(path)
+    out = os.path.join(folder, "out")
+    p = subprocess.run([sys.executable, os.path.join(HERE, "report.py"), "--out", out, *options, *paths], capture_output=True, text=True)
+    page = open(os.path.join(out, "report.html")).read() if p.returncode == 0 else ""
+    markdown = open(os.path.join(out, "report.md")).read() if p.returncode == 0 else ""
+    return p.returncode, p.stderr, page, markdown
+
+
+def good_report(folder):
+    evil = dict(CHECK, kernel="<script>alert(1)</script>", status="FAIL", mismatched=1, note="a | b ` <img src=x>\n# title")
+    other = dict(RUN, processor="Q")
+    rc, err, page, md = report(folder, {
+        "a.jsonl": lines(RUN, DEVICE, CHECK, evil, BENCH), "b.jsonl.gz": lines(other, dict(DEVICE, name="Q"), dict(BENCH, name="Q", bandwidth=66e9)),
+        "isa.json": json.dumps([ISA]), "frame-sound.png": b"\x89PNG\r\n\x1a\n" + bytes(9)})
+    expect(rc == 0, err)
+    expect("<script" not in page and "&lt;script&gt;" in page and "<img src=x" not in page, "a record's text reached the page as markup")
+    expect("<script" not in md and "\n# title" not in md, "a record's text reached the Markdown as markup")
+    expect("1 of 2 checks FAILED" in page and "1 of 2 checks FAILED" in md, "the verdict hides a failure")
+    expect("33.00" in page and "66.00" in page and "82.5 %" in page, "figures of the two machines")
+    expect("<b>A</b>: P" in page and "<b>B</b>: Q" in page, "two machines are told apart")
+    expect("data:image/png;base64,iVBOR" in page, "the picture is inside")
+    expect(page.count("predicted, not measured") > 2, "the label of predictions")
+    expect(not re.search(r'(src|href)="(?!#|data:)', page) and "@import" not in page and "url(" not in page.replace("url(#", ""), "the page asks for something outside")
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    expect(len(ids) == len(set(ids)), "an identifier twice")
+    expect(set(re.findall(r'(?:url\(#|href="#)([^")]+)', page)) <= set(ids), "a reference without a target")
+    expect("prefers-color-scheme: dark" in page, "dark")
+
+
+def bad_records(folder):
+    bad = copy.deepcopy(BENCH)
+    bad["ratio"]["low"] = "x"
+    for name, content, says in (
+            ("empty.jsonl", "", "no 'run' line"), ("text.jsonl", "hello\n", "line 1: not JSON"), ("list.jsonl", "[]\n", "not a JSON object"),
+            ("untyped.jsonl", "{}\n", "'type'"), ("headless.jsonl", lines(CHECK), "no 'run' line before"), ("nan.jsonl", '{"type": NaN}\n', "NaN"),
+            ("ratio.jsonl", lines(RUN, bad), "'ratio'"), ("negative.jsonl", lines(RUN, dict(BENCH, hot_s=-1)), "not positive"),
+            ("number.jsonl", lines(RUN, dict(CHECK, note=7)), "'note'"), ("deep.jsonl", "[" * 100000 + "\n", "line 1"),
+            ("long.jsonl", '"' + "x" * (2 << 20), "too long"), ("gz.jsonl.gz", lines(RUN)[:5], "line 1"), ("isa.json", "{}", "not what ci/isa.py"),
+            ("frame.png", "GIF", "not a PNG")):
+        path = os.path.join(folder, name)
+        with open(path, "wb") as f:
+            f.write(content if isinstance(content, bytes) else content.encode())
+        try:
+            rec.read_isa(path) if name.endswith(".json") else page_of.pictures([path]) if name.endswith(".png") else rec.read_all([path])
+            expect(False, f"{name}: accepted")
+        except rec.BadRecord as e:
+            expect(says in str(e) and "\n" not in str(e), f"{name}: {e}")
+    rc, err, _, _ = report(folder, {"bad.jsonl": lines(RUN) + "{\n"})
+    expect(rc == 2 and err.count("\n") == 1 and "bad.jsonl: line 2: not JSON" in err, f"{rc} {err!r}")
+    rc, err, _, _ = report(folder, {"ok.jsonl": lines(RUN, CHECK)}, "--out", HERE)
+    expect(rc == 2 and "not replaced" in err, "a directory that is no report was replaced")
+
+
+def projections():
+    facts = rec.facts()
+    # Tensors of published files, less their norms: 2.012, 4.617, 41.922 GB a token.
+    for name, mb in (("Llama 3.2 3B", 2010.8), ("Llama 3.1 8B", 4616.4), ("Llama 3.1 70B", 41916.2)):
+        m = next(x for x in facts["models"] if x["name"] == name)
+        expect(abs(project.token_bytes(m, facts["formats"]) / 1e6 - mb) < 0.2, f"bytes a token of {name}")
+    rows = project.rows([dict(BENCH, machine=0)], [ISA], facts)["Llama 3.1 8B"]
+    expect(abs(rows[0]["tokens"] - 33e9 / 4616.3e6) < 0.01 and rows[0]["how"] == "measured", "33 GB/s over 4.6 GB")
+    expect(rows[1]["how"] == "predicted, not measured" and abs(rows[1]["limit"] - 346 / 4.6163) < 0.05, "the limit of the data sheet")
+    joules, cost = project.energy_of(500, 0.157, 50)
+    expect(joules == 10 and abs(cost - 10e6 / 3.6e6 * 0.157) < 1e-12, "10 J a token are 0.436 $ a million")
+
+
+def predictions():
+    device = rec.facts()["devices"]["sm_61"]
+    r = predict.predict(ISA, device)
+    expect(r["bound"] == "memory" and abs(r["gbs"] - 240) < 1e-9 and abs(r["per_unit"] - 157 / 128) < 1e-12, "a lean mat-vec is bound by memory")
+    slow = copy.deepcopy(ISA)
+    slow["hot"]["counted"] = 157 * 20
+    expect(predict.predict(slow, device)["bound"] == "issue", "twenty times the instructions: issue")
+    idle = dict(copy.deepcopy(ISA), warps=1)
+    idle["hot"]["bytes"] = 4
+    r = predict.predict(idle, device)
+    expect(r["bound"] == "latency" and r["gbs"] < 240, "one warp with one load in flight: latency")
+
+
+with tempfile.TemporaryDirectory() as d:
+    good_report(d)
+with tempfile.TemporaryDirectory() as d:
+    bad_records(d)
+projections()
+predictions()
+print(f"report: {done['passed']} passed, {done['failed']} failed, 0 skipped")
+sys.exit(done["failed"] > 0)
