@@ -82,7 +82,7 @@ def bad_records(folder):
             ("untyped.jsonl", "{}\n", "'type'"), ("headless.jsonl", lines(CHECK), "no 'run' line before"), ("nan.jsonl", '{"type": NaN}\n', "NaN"),
             ("ratio.jsonl", lines(RUN, bad), "'ratio'"), ("negative.jsonl", lines(RUN, dict(BENCH, hot_s=-1)), "not positive"),
             ("number.jsonl", lines(RUN, dict(CHECK, note=7)), "'note'"), ("deep.jsonl", "[" * 100000 + "\n", "line 1"),
-            ("long.jsonl", '"' + "x" * (2 << 20), "too long"), ("gz.jsonl.gz", lines(RUN)[:5], "line 1"), ("isa.json", "{}", "not what ci/isa.py"),
+            ("long.jsonl", '"' + "x" * (2 << 20), "too long"), ("gz.jsonl.gz", lines(RUN)[:5], "cannot be read"), ("isa.json", "{}", "not what ci/isa.py"),
             ("frame.png", "GIF", "not a PNG")):
         path = os.path.join(folder, name)
         with open(path, "wb") as f:
