@@ -168,7 +168,7 @@ static void plant(const bf_case *c, bf_tensor t[BF_MAX_TENSORS]) {
         for (int64_t j = 0; what == EXCLUDED && j < keys; j++)
             for (int64_t e = 0; planted(j) && e < d; e += 3) {
                 put(&t[ATTENTION_K], (g * keys + j) * d + e, e % 2 ? NAN : INFINITY);
-                put(&t[ATTENTION_V], (g * keys + j) * d + e + (j & 1), e % 2 ? INFINITY : NAN);
+                put(&t[ATTENTION_V], (g * keys + j) * d + (e + (j & 1)) % d, e % 2 ? INFINITY : NAN);
             }
     }
     int64_t rows = p->dim[ATTENTION_HEADS] * p->dim[ATTENTION_QUERIES];

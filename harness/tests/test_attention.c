@@ -385,6 +385,26 @@ Test(attention, lowest_fp16_is_an_ordinary_number) {
     end();
 }
 
+/* Planted values stay in their own rows, at the end of a row and of the tensor too: key 7 is excluded, is odd and the last. */
+Test(attention, plants_reach_excluded_keys_only) {
+    static const char *const d[] = {"64", "112", "128", "256"};
+    for (size_t n = 0; n < sizeof d / sizeof *d; n++) {
+        char line[128];
+        snprintf(line, sizeof line, "attention heads=2 kv_heads=2 queries=2 keys=8 d=%s mask=f32 plant=excluded kv=f32", d[n]);
+        begin(line);
+        int64_t width = c->problem.dim[ATTENTION_D], planted[2] = {0};
+        for (int64_t i = 0; i < 2 * 8 * width; i++) {
+            float k = values(ATTENTION_K)[i], v_i = values(ATTENTION_V)[i];
+            int excluded = i / width % 8 % 5 == 2;
+            cr_assert(excluded || (isfinite(k) && isfinite(v_i)), "d=%s: key %lld", d[n], (long long)(i / width));
+            planted[0] += !isfinite(k), planted[1] += !isfinite(v_i);
+        }
+        cr_assert_eq(planted[0], 4 * ((width + 2) / 3));
+        cr_assert_eq(planted[1], planted[0]);
+        end();
+    }
+}
+
 Test(attention, bad_shapes_are_refused) {
     static const char *const lines[] = {"attention heads=4 kv_heads=3 queries=1 keys=4", "attention queries=1 keys=4 d=144"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
