@@ -9,9 +9,12 @@ RACE_RUNTIME := $(patsubst %,$B/obj/kernels/simt/%.cc.o,runtime fiber sections r
 # Broken twins are left out: their defects are arithmetic.
 RACE_HOST := $(filter-out $(RACE_K:%=$B/obj/%.o) $B/obj/kernels/broken/%.cu.o $B/obj/kernels/broken/%.hip.o,$(HOST_O))
 RACE_SUITES ?= smoke boundary kernels/simt/race.case
+# Of the large suites every sixth case: their tiles, splits and matrix instructions, which the small ones do not reach.
+RACE_TILED ?= attention norm linear conv q4k_matmul
 # One thread in OpenBLAS: after a fork from several the sanitizer would be blind (and the runtime refuse).
-RACE_CHECK := OPENBLAS_NUM_THREADS=1 $R/blackframe check --backend simt-cuda,simt-hip --parallel 2 --timeout 600 \
-              $(RACE_SUITES:%=--suite %)
+RACE_RUN   := OPENBLAS_NUM_THREADS=1 $R/blackframe check --backend simt-cuda,simt-hip --parallel 2 --timeout 600
+RACE_CHECK := $(RACE_RUN) $(RACE_SUITES:%=--suite %)
+RACE_SIXTH := $(if $(RACE_TILED),$(RACE_RUN) --shard 1/6 $(RACE_TILED:%=--suite %))
 
 define compile_race
 	$(call say,RACE)
@@ -39,6 +42,8 @@ race-passes: $R/selftest $R/blackframe
 	$R/selftest blocks 2> $R/selftest-blocks.log
 	BF_SIMT_RACE=threads $(RACE_CHECK)
 	BF_SIMT_RACE=blocks $(RACE_CHECK)
+	$(if $(RACE_SIXTH),BF_SIMT_RACE=threads $(RACE_SIXTH))
+	$(if $(RACE_SIXTH),BF_SIMT_RACE=blocks $(RACE_SIXTH))
 
 .PHONY: racecheck race-passes
 -include $(RACE_O:.o=.d) $R/kernels/simt/race_selftest.cc.d
