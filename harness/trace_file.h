@@ -8,8 +8,8 @@
 
 typedef struct bf_trace_file bf_trace_file;
 
-/* Which of the two formats: by the file's first bytes. Every tensor that a line names is looked for in every block, and one that is
- * there must have the line's shape and a readable type (F32, F16, BF16; GGUF also Q4_K, Q6_K, Q8_0). *found of the names are
+/* A file of model.h (sharded models by their index). Every tensor that a line names is looked for in every block, and one that is
+ * there must have the line's shape and a readable type (F32, F16, BF16, the block formats of blocks.h). *found of the names are
  * there, *missing are not. None at all is an error. */
 bf_trace_file *bf_trace_file_open(const char *path, const bf_trace_chain *, int *found, int *missing, bf_error *);
 void bf_trace_file_close(bf_trace_file *);
