@@ -34,6 +34,8 @@ run "failures of the catalogue" "$bf" fail
 run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
 run "bench of the suite cases/bench" "$bf" bench --best --size "${BENCH_MB:-1100}" --seconds "${BENCH_SECONDS:-0.5}"
 run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1
+say trace "chains of blocks in fp16, the frame"
+reports/trace.sh "$bf" "$records" || status=1
 # The static half needs the GPU code objects and their disassemblers; without them the report says that it is missing.
 say isa "registers, occupancy and hot loops of the GPU kernels"
 ci/isa.py --json "$records/isa.json" >"$records/isa.log" 2>&1
