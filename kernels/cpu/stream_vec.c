@@ -9,8 +9,7 @@
  * two or four streams in a chunk 31.2 to 32.1; prefetch into both levels 29.3. So 4 KiB, L2, one stream.
  * What non-temporal stores follow is another matter (same machine, one thread, median of 100 pieces of 16 MiB): copy with L2
  * prefetch 2, 4, 8 KiB ahead 44.0, 37.7, 33.9; none 42.1; L1 prefetch 0.5, 1, 2, 4 KiB ahead 42.5, 49.5, 49.4, 48.8. A turn of
- * 64 bytes to 4 KiB makes no difference there. mix at 1:1 with L2 prefetch 4 KiB ahead 32.0, L1 2 KiB ahead 48.2; at 1:2 and
- * 2:1 both give 39 and 42, and turns of 2 KiB give 43 at 2:1. So L1, 2 KiB, where the stores are non-temporal.
+ * 64 bytes to 4 KiB makes no difference there. So L1, 2 KiB, where the stores are non-temporal, in mix as well.
  * Run: blackframe bench -b cpu -k 'stream_vec*' */
 #include <string.h>
 
