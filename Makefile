@@ -4,6 +4,7 @@
 #: make isa           registers, spills, occupancy, hot loops of the GPU kernels, from the built objects
 #: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
 #: make racecheck     both simt under ThreadSanitizer as a race checker of the GPU kernels
+#: make coverage      lines and branches that tests and suites reach, harness and kernels
 #: make fuzz          libFuzzer targets: build/asan/fuzz_*
 #: make vendor-check  kernels against the vendors' compilers and headers (ci/setup vendor first)
 #: make clean         remove build/; .toolchain/ stays
@@ -113,6 +114,10 @@ check: all fuzz
 asan:
 	@$(MAKE) --no-print-directory $(ASAN) all
 	@B=build/asan ci/check tests sanitized
+# Counters are found through a bias, which lets them live in the mapped file (ci/coverage).
+coverage:
+	@$(MAKE) --no-print-directory B=build/cov CC='$(SAN_CC)' SANITIZE='-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation' all
+	@ci/coverage
 fuzz:
 	@$(if $(SAN_CC),$(MAKE) --no-print-directory $(ASAN) fuzzers,echo 'fuzz: skipped, no clang')
 fuzzers: $(FUZZERS)
@@ -135,7 +140,7 @@ backends:
 clean:
 	rm -rf build
 
-.PHONY: all objects backends check report asan fuzz fuzzers isa vendor-check help clean FORCE
+.PHONY: all objects backends check report asan coverage fuzz fuzzers isa vendor-check help clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(HOST_O) $(TEST_O)) $(FAKES:.so=.d) $(DEVICE_DEPS)
