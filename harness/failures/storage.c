@@ -1,6 +1,8 @@
 /* storage.c: A6: weights read with the activations' dtype. A7: bf16 weights converted to fp16. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../kernels/common/conv.h"
 #include "../../kernels/common/convert.h"
@@ -8,6 +10,8 @@
 #include "../../kernels/common/norm.h"
 #include "../../reference/number.h"
 #include "../fill.h"
+#include "../formats/gguf.h"
+#include "../select.h"
 #include "failures.h"
 
 /* ---- A6 ---- */
@@ -106,16 +110,15 @@ static const struct {
     {"heavy tails x 1,000", "heavy", 10},
 };
 
-static int weights(const bf_lab *lab, const bf_fail_entry *e, size_t which, bf_fail_result *r, bf_error *err) {
+/* n weights as bf16 holds them: converted, counted, and widened. */
+static int weights(const bf_lab *lab, const bf_fail_entry *e, const char *name, const uint16_t *bits, int n, bf_fail_result *r,
+                   bf_error *err) {
     bf_job_run j;
     long long want[CONVERT_COUNTS] = {0};
     double most = 0;
-    int rc = bf_lab_open(&j, err, "convert n=%d from=bf16 to=%s count=1 fill=%s", WEIGHTS,
-                         bf_dtype_name(e->broken.type), tensors[which].fill);
-    if (!rc)
-        bf_fill_values((bf_fill)bf_fill_parse(tensors[which].fill), 1, 7, BF_BF16, 0, WEIGHTS, tensors[which].pow2,
-                       j.t[CONVERT_X].data);
-    for (int64_t i = 0; !rc && i < WEIGHTS; i++) {
+    int rc = bf_lab_open(&j, err, "convert n=%d from=bf16 to=%s count=1", n, bf_dtype_name(e->broken.type));
+    if (!rc) memcpy(j.t[CONVERT_X].data, bits, j.t[CONVERT_X].bytes);
+    for (int64_t i = 0; !rc && i < n; i++) {
         double x = bf_lab_get(&j.t[CONVERT_X], i);
         uint32_t y = bf_ref_encode(e->broken.type, x);
         most = fmax(most, fabs(x));
@@ -126,28 +129,25 @@ static int weights(const bf_lab *lab, const bf_fail_entry *e, size_t which, bf_f
     if (!rc) rc = bf_lab_run(lab, &j, "convert", e->broken.kernel, err);
     const uint64_t *got = j.t[CONVERT_C].data;
     if (!rc) {
-        bf_lab_census(&r->broken, &j.t[CONVERT_Y], 0, WEIGHTS, NULL);
-        bf_lab_name(&r->broken, &j, ", bf16 to %s, %zu tensors", bf_dtype_name(e->broken.type),
-                    sizeof tensors / sizeof *tensors);
-        bf_fail_row(r, 5, tensors[which].name, bf_fail_text("%lld", (long long)got[CONVERT_OVERFLOW]),
+        bf_lab_census(&r->broken, &j.t[CONVERT_Y], 0, n, NULL);
+        bf_lab_name(&r->broken, &j, ", bf16 to %s, all tensors", bf_dtype_name(e->broken.type));
+        bf_fail_row(r, 5, name, bf_fail_text("%lld", (long long)got[CONVERT_OVERFLOW]),
                     bf_fail_text("%lld", (long long)got[CONVERT_UNDERFLOW]),
                     bf_fail_text("%lld", (long long)got[CONVERT_SUBNORMAL]),
                     bf_fail_text("%+.1f bits", log2(65504 / most)));
         for (int i = 0; i < CONVERT_NAN; i++)
-            bf_fail_require(r, (long long)got[i] == want[i], "%s: count %d is %lld, predicted %lld",
-                            tensors[which].name, i, (long long)got[i], want[i]);
+            bf_fail_require(r, (long long)got[i] == want[i], "%s: count %d is %lld, predicted %lld", name, i, (long long)got[i], want[i]);
         r->broken.wrong += (int64_t)(got[CONVERT_OVERFLOW] + got[CONVERT_UNDERFLOW] + got[CONVERT_SUBNORMAL]);
     }
     /* The sound way: widened, which is exact. */
     if (!rc) {
         bf_job_run s;
-        rc = bf_lab_open(&s, err, "convert n=%d from=bf16 to=%s fill=%s", WEIGHTS, bf_dtype_name(e->sound.type),
-                         tensors[which].fill);
+        rc = bf_lab_open(&s, err, "convert n=%d from=bf16 to=%s", n, bf_dtype_name(e->sound.type));
         if (!rc)
             memcpy(s.t[CONVERT_X].data, j.t[CONVERT_X].data, s.t[CONVERT_X].bytes),
                 rc = bf_lab_expect(lab, &s, err) || bf_lab_run(lab, &s, "convert", e->sound.kernel, err);
         if (!rc) {
-            bf_lab_census(&r->sound, &s.t[CONVERT_Y], 0, WEIGHTS, NULL);
+            bf_lab_census(&r->sound, &s.t[CONVERT_Y], 0, n, NULL);
             bf_lab_name(&r->sound, &s, ", bf16 widened to %s", bf_dtype_name(e->sound.type));
             bf_fail_require(r, bf_lab_judge(&s, &r->sound), "the sound kernel does not pass: %s", r->sound.judged);
         }
@@ -157,17 +157,50 @@ static int weights(const bf_lab *lab, const bf_fail_entry *e, size_t which, bf_f
     return rc;
 }
 
+static int synthetic(const bf_lab *lab, const bf_fail_entry *e, size_t which, bf_fail_result *r, bf_error *err) {
+    uint16_t *bits = malloc(WEIGHTS * sizeof *bits);
+    if (!bits) return bf_fail(err, "out of memory");
+    bf_fill_values((bf_fill)bf_fill_parse(tensors[which].fill), 1, 7, BF_BF16, 0, WEIGHTS, tensors[which].pow2, bits);
+    int rc = weights(lab, e, tensors[which].name, bits, WEIGHTS, r, err);
+    free(bits);
+    return rc;
+}
+
+/* Tensors of a file that another program wrote (cases/golden/README.md), as a bf16 checkpoint would hold them. Returns how many
+ * there were, -1 on failure; without the file, none. */
+static int of_a_file(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_error *err) {
+    static const char *const names[] = {"gauss_256x8.src", "tiny_512x8.src", "large_512x4.src"};
+    char path[4400];
+    bf_error missing;
+    int seen = 0, rc = 0;
+    snprintf(path, sizeof path, "%s/golden/q4k_golden.gguf", bf_cases_directory(NULL));
+    gguf_file *f = access(path, R_OK) ? NULL : gguf_open(path, &missing);
+    for (size_t i = 0; f && !rc && i < sizeof names / sizeof *names; i++) {
+        const gguf_tensor *t = gguf_tensor_find(f, names[i]);
+        if (!t || t->type != GGUF_F32 || !t->elements || t->elements > WEIGHTS) continue;
+        uint16_t *bits = malloc(t->elements * sizeof *bits);
+        for (uint64_t k = 0; bits && k < t->elements; k++) bits[k] = (uint16_t)bf_ref_encode(BF_BF16, ((const float *)t->data)[k]);
+        rc = bits ? weights(lab, e, names[i], bits, (int)t->elements, r, err) : bf_fail(err, "out of memory");
+        free(bits), seen++;
+    }
+    if (f) gguf_close(f);
+    return rc ? -1 : seen;
+}
+
 static int a7(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, bf_error *err) {
     r->sides = 2;
     snprintf(r->input, sizeof r->input,
-             "%zu synthetic bf16 tensors of %d weights; headroom: bits from the largest weight to 65,504",
+             "%zu synthetic bf16 tensors of %d weights, and tensors of cases/golden/q4k_golden.gguf where it is; headroom: bits from the largest "
+             "weight to 65,504",
              sizeof tensors / sizeof *tensors, WEIGHTS);
     bf_fail_row(r, 5, "#weights", "to inf", "to zero", "subnormal", "headroom");
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        if (weights(lab, e, i, r, err)) return -1;
+        if (synthetic(lab, e, i, r, err)) return -1;
+    int real = of_a_file(lab, e, r, err);
+    if (real < 0) return -1;
     snprintf(r->seen, sizeof r->seen,
-             "%lld weights became inf; %lld in all are inf, zero or subnormal in fp16, as the references predict",
-             (long long)r->broken.inf, (long long)r->broken.wrong);
+             "%lld weights became inf; %lld in all are inf, zero or subnormal in fp16, as the references predict%s",
+             (long long)r->broken.inf, (long long)r->broken.wrong, real ? "" : "; no file of the project's cases was found");
     bf_fail_require(r, r->broken.inf > 0 && r->broken.wrong > r->broken.inf, "%lld weights became inf",
                     (long long)r->broken.inf);
     bf_fail_require(r, !r->sound.inf && !r->sound.nan, "the sound conversion is not finite");
