@@ -12,7 +12,7 @@
 const char *argp_program_version = "blackframe " BF_VERSION;
 
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
-       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_MARKDOWN, KEY_LIST,
+       KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_NUMERICS, KEY_MARKDOWN, KEY_LIST,
        KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_FRAME, KEY_INPUT, KEY_THRESHOLD,
        KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME };
 
@@ -22,7 +22,7 @@ static const struct {
 } table[] = {
     {63, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
     {63, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
-    {7, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
+    {15, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
     {7, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
     {7, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
     {7, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K tensor of a GGUF file", 0}},
@@ -34,11 +34,13 @@ static const struct {
     {635, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
     {17, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
     {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
+    {8, {"twins", KEY_TWINS, NULL, 0, "with --numerics: the kernels broken on purpose", 0}},
     {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
+    {8, {"numerics", KEY_NUMERICS, NULL, 0, "how each kernel computes, by probes: sums, conversions, functions", 0}},
     {1, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
-    {51, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
-    {1, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
+    {59, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
+    {9, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
     {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
     {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
     {2, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too, not only those that --kernel names in full", 0}},
@@ -146,6 +148,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_SIZE: number(arg, 0, 1e7, "size", &v, p), o->size = v * 1e6; break;
     case KEY_THREADS: number(arg, 1, 4096, "threads", &v, p), o->threads = (int)v; break;
     case KEY_MARKDOWN: o->markdown = 1; break;
+    case KEY_NUMERICS: o->numerics = 1; break;
     case KEY_CHAIN: o->chain = 1; break;
     case KEY_LIST: o->list = 1; break;
     case KEY_PLAN: o->plan = arg; break;

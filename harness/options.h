@@ -10,7 +10,7 @@ typedef struct bf_options {
     double timeout; /* seconds a job */
     int parallel;   /* children side by side; 0: one a core */
     int verbose;
-    int exhaustive, chain, markdown;
+    int exhaustive, chain, markdown, numerics;
     int list;       /* fail: the catalogue itself */
     double threshold; /* compare: smallest change of speed that counts, 0.02 for 2 % */
     double seconds; /* bench: time a kernel may take */

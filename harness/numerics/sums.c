@@ -1,0 +1,291 @@
+/* sums.c: accumulators, products, subnormals, order of additions and small integers of the kernels that form sums of products:
+ * linear, q4k_matvec, q4k_matmul; of attention the accumulator of P V.
+ *
+ * One row of weights against many columns of x: each column is one question, a few values at chosen places over a
+ * background. A place is a leaf of the summation tree: a weight, or on an int8 path a block of 32 with one value 127 * 2^e,
+ * which the quantiser takes exactly. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../kernels/common/attention.h"
+#include "../../kernels/common/linear.h"
+#include "../../kernels/common/q4k_matvec.h"
+#include "../compare.h"
+#include "numerics.h"
+
+enum { W = 0, X = 1, M_SLOT = 0, K_SLOT = 1, N_SLOT = 2 }; /* the same in all three ops */
+_Static_assert((int)LINEAR_W == W && (int)LINEAR_X == X && (int)Q4K_MATVEC_W == W && (int)Q4K_MATVEC_X == X, "tensors");
+_Static_assert((int)LINEAR_M == M_SLOT && (int)LINEAR_K == K_SLOT && (int)LINEAR_N == N_SLOT, "dimensions of linear");
+_Static_assert((int)Q4K_MATVEC_M == M_SLOT && (int)Q4K_MATVEC_K == K_SLOT && (int)Q4K_MATVEC_N == N_SLOT, "dimensions");
+
+enum { MOST_BITS = 36 /* what fp16 spans from 2^12 down */, FIRST = 12, ARRANGEMENTS = 3 };
+
+typedef struct subject {
+    bf_stand s;
+    int y, q4k, int8;
+    int64_t k, columns, leaves;
+    int stride, unit;
+} subject;
+
+typedef struct question {
+    double background;
+    int64_t leaf[3];
+    double value[3]; /* 0: nothing */
+    double answer;   /* in units of the subject */
+} question;
+
+static int variants(const bf_kernel *k) {
+    return !strcmp(k->op, "linear") || !strcmp(k->op, "q4k_matvec") || !strcmp(k->op, "q4k_matmul") || !strcmp(k->op, "attention");
+}
+static const char *label(int variant) {
+    (void)variant;
+    return "";
+}
+
+/* The widest x and the fewest columns that the kernel takes; 0: none. */
+static int shape(const bf_kernel *k, bf_problem *p, int64_t length, int q4k) {
+    static const bf_dtype x_types[] = {BF_F32, BF_BF16, BF_F16};
+    static const int64_t columns[] = {8, 64, 1};
+    for (int t = 0; t < 3; t++)
+        for (int c = 0; c < 3; c++) {
+            *p = (bf_problem){.dim = {[M_SLOT] = 1, [K_SLOT] = length, [N_SLOT] = columns[c]}};
+            p->type[W] = q4k ? BF_Q4_K : x_types[t] == BF_F16 ? BF_F16 : BF_BF16, p->type[X] = x_types[t];
+            if (!q4k) p->type[LINEAR_Y] = BF_F32;
+            if (!k->accepts || k->accepts(p)) return 1;
+        }
+    return 0;
+}
+
+/* Q4_K: all weights d * scale * nibble, minima zero; d: bits of an fp16; nibble -1: (index * 7) % 16. */
+static void q4k_weights(subject *u, unsigned d, int scale, int nibble) {
+    unsigned char *b = u->s.t[W].data;
+    for (int64_t at = 0; at < u->k / 256; at++, b += 144) {
+        memset(b, 0, 144);
+        b[0] = (unsigned char)d, b[1] = (unsigned char)(d >> 8);
+        for (int j = 0; j < 4; j++) {
+            b[4 + j] = (unsigned char)(scale | (scale >> 4) << 6); /* low six bits: 0..3; the top two: of 4..7 */
+            b[12 + j] = (unsigned char)(scale & 15);
+        }
+        for (int i = 0; i < 256; i++) b[16 + i / 64 * 32 + i % 32] |= (unsigned char)((nibble < 0 ? i * 7 % 16 : nibble) << (i % 64 / 32 * 4));
+    }
+}
+static void linear_weights(subject *u, double w) {
+    for (int64_t i = 0; i < u->k; i++) bf_stand_put(&u->s.t[W], i, w);
+}
+static void ones(subject *u) {
+    if (u->q4k) q4k_weights(u, 0x3c00, 1, 1);
+    else linear_weights(u, 1);
+}
+
+static int ask(subject *u, question *q, int64_t n, bf_error *err) {
+    bf_tensor *x = &u->s.t[X];
+    for (int64_t first = 0; first < n; first += u->columns) {
+        memset(x->data, 0, x->bytes);
+        for (int64_t c = 0; c < u->columns && first + c < n; c++) {
+            const question *a = &q[first + c];
+            for (int64_t i = 0; a->background != 0 && i < u->leaves; i++)
+                bf_stand_put(x, c * u->k + i * u->stride, a->background * u->unit);
+            for (int i = 0; i < 3; i++)
+                if (a->value[i] != 0) bf_stand_put(x, c * u->k + a->leaf[i] * u->stride, a->value[i] * u->unit);
+        }
+        if (bf_stand_run(&u->s, err)) return -1;
+        for (int64_t c = 0; c < u->columns && first + c < n; c++)
+            q[first + c].answer = bf_element_value(&u->s.t[u->y], c) / u->unit;
+    }
+    return 0;
+}
+
+/* ---- the accumulator ---- */
+
+/* 2^e, 2^(e-p), -2^e in some order: what is left is 2^(e-p) only where the sum had room for both. */
+static const int where[ARRANGEMENTS][3] = {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}; /* of the large, the small, the negative one */
+
+/* `kept`: how many of p = 0, 1, ... were. unit * (2^(kept-1) + 1) was exact; unit is 1, or 127 of seven bits. */
+static void say_accumulator(bf_traits *r, int kept, int unit) {
+    int bits = kept - 1 + (unit == 1 ? 1 : kept - 1 < 7 ? 8 : 7);
+    const char *name = bits == 24 ? " (fp32)" : bits == 11 ? " (fp16)" : bits == 8 ? " (bf16)" : "";
+    if (!kept) bf_numerics_say(r, "accumulator_bits", "accumulator", NAN, "-");
+    else if (kept == MOST_BITS) bf_numerics_say(r, "accumulator_bits", "accumulator", bits, "over %d", bits - 1);
+    else bf_numerics_say(r, "accumulator_bits", "accumulator", bits, "%d%s", bits, name);
+}
+
+static int accumulator(subject *u, bf_traits *r, bf_error *err) {
+    question q[MOST_BITS * ARRANGEMENTS] = {{0}};
+    int n = 0, e = u->unit == 1 ? FIRST : 0, p;
+    for (p = 0; p < MOST_BITS; p++)
+        for (int a = 0; a < ARRANGEMENTS; a++, n++) {
+            const double value[3] = {ldexp(1, e), ldexp(1, e - p), -ldexp(1, e)};
+            for (int i = 0; i < 3; i++) q[n].leaf[i] = where[a][i], q[n].value[i] = value[i];
+        }
+    if (ask(u, q, n, err)) return -1;
+    for (n = 0, p = 0; p < MOST_BITS; p++, n += ARRANGEMENTS) {
+        int kept = 1;
+        for (int a = 0; a < ARRANGEMENTS; a++) kept &= q[n + a].answer == ldexp(1, e - p);
+        if (!kept) break;
+    }
+    say_accumulator(r, p, u->unit);
+    return 0;
+}
+
+/* ---- products ---- */
+
+/* 1 + 2^-p alone: the bits of x that reach the product. */
+static int input(subject *u, int *bits, bf_traits *r, bf_error *err) {
+    question q[23] = {{0}};
+    for (int p = 0; p < 23; p++) q[p].value[0] = 1 + ldexp(1, -p - 1);
+    if (ask(u, q, 23, err)) return -1;
+    for (*bits = 1; *bits < 24 && q[*bits - 1].answer == q[*bits - 1].value[0];) ++*bits;
+    bf_numerics_say(r, "input_bits", "x", *bits, "%d", *bits);
+    return 0;
+}
+
+/* w a - w a with w a not an fp32: zero when products are rounded, their rounding error when the second one is fused with
+ * the addition to the first. The two have to meet in one chain: all distances that are powers of two. */
+static int products(subject *u, bf_traits *r, bf_error *err) {
+    question q[16] = {{0}};
+    int n = 0, fused = 0, bits = 0;
+    if (!u->int8 && input(u, &bits, r, err)) return -1;
+    if (bits < 24) { /* of two 16-bit numbers, or of integers: nothing to round */
+        bf_numerics_say(r, "fused", "products", NAN, u->int8 ? "integer" : "exact");
+        return 0;
+    }
+    if (u->q4k) q4k_weights(u, 0x3c00, 1, 3);
+    else linear_weights(u, 1 + 0x1p-7);
+    for (int64_t d = 1; d < u->leaves && n < 16; d *= 2, n++)
+        q[n] = (question){.leaf = {0, d}, .value = {1 + 0x1p-23, -1 - 0x1p-23}};
+    if (ask(u, q, n, err)) return -1;
+    for (int i = 0; i < n; i++) fused |= q[i].answer != 0;
+    bf_numerics_say(r, "fused", "products", fused, fused ? "fused" : "rounded");
+    return 0;
+}
+
+static const char *fate(double got, double want) { return got == want ? "kept" : got == 0 ? "flushed" : "wrong"; }
+
+static int subnormals(subject *u, bf_traits *r, bf_error *err) {
+    question normal = {.value = {0x1p-100}}, in = {.value = {0x1p-130}}, out = {.value = {u->q4k ? 0x1p-116 : 0x1p-100}};
+    if (u->int8) return 0;
+    ones(u);
+    if (ask(u, &normal, 1, err)) return -1;
+    if (normal.answer != 0x1p-100) return 0; /* x is rounded to a type with less range */
+    if (u->q4k) q4k_weights(u, 0x7800, 32, 1); /* 2^15 * 32 */
+    else linear_weights(u, 0x1p20);
+    if (ask(u, &in, 1, err)) return -1;
+    if (u->q4k) q4k_weights(u, 1, 1, 1); /* 2^-24 */
+    else linear_weights(u, 0x1p-40);
+    if (ask(u, &out, 1, err)) return -1;
+    bf_numerics_say(r, "subnormal_in", "subn. in", NAN, "%s", fate(in.answer, 0x1p-110));
+    bf_numerics_say(r, "subnormal_out", "out", NAN, "%s", fate(out.answer, 0x1p-140));
+    return 0;
+}
+
+/* ---- the order ---- */
+
+static int descending(const void *a, const void *b) {
+    double x = ((const question *)a)->answer, y = ((const question *)b)->answer;
+    return (x < y) - (x > y);
+}
+
+/* Additions behind leaf `with` (probe.h): distinct numbers of leaves outside the subtrees that it shares with the others.
+ * 0: these are no counts. */
+static int64_t additions(subject *u, int64_t with, bf_error *err) {
+    int64_t n = 0, found = 0;
+    question *q = calloc((size_t)u->leaves, sizeof *q);
+    if (!q) return bf_fail(err, "numerics: no memory");
+    for (int64_t j = 0; j < u->leaves; j++)
+        if (j != with) q[n++] = (question){.background = 0x1p-24, .leaf = {with, j}, .value = {0x1p15, -0x1p15}};
+    if (ask(u, q, n, err)) found = -1;
+    else qsort(q, (size_t)n, sizeof *q, descending);
+    for (int64_t j = 0; found >= 0 && j < n; j++) {
+        double outside = ldexp(q[j].answer, 24);
+        if (!(outside >= 0 && outside == floor(outside) && outside <= (double)u->leaves - 2)) {
+            found = 0;
+            break;
+        }
+        found += !j || q[j].answer != q[j - 1].answer;
+    }
+    free(q);
+    return found;
+}
+
+static int order(subject *u, bf_traits *r, bf_error *err) {
+    ones(u);
+    int64_t first = additions(u, 0, err), last = first > 0 ? additions(u, u->leaves - 1, err) : 0;
+    if (first < 0 || last < 0) return -1;
+    int64_t most = first > last ? first : last;
+    const int64_t pairwise = (int64_t)ceil(log2((double)u->leaves)) + 1;
+    if (!first || !last) bf_numerics_say(r, "order", "order", NAN, "-");
+    else if (most >= u->leaves - 1) bf_numerics_say(r, "order", "order", (double)most, "sequential");
+    else if (most <= pairwise) bf_numerics_say(r, "order", "order", (double)most, "pairwise %lld/%lld", (long long)most, (long long)u->leaves);
+    else bf_numerics_say(r, "order", "order", (double)most, "blocked %lld/%lld", (long long)most, (long long)u->leaves);
+    return 0;
+}
+
+/* ---- small integers ---- */
+
+static int integers(subject *u, bf_traits *r, bf_error *err) {
+    bf_tensor *x = &u->s.t[X];
+    long long want[64] = {0};
+    int wrong = 0;
+    if (u->q4k) q4k_weights(u, 0x3c00, 1, -1);
+    for (int64_t i = 0; !u->q4k && i < u->k; i++) bf_stand_put(&u->s.t[W], i, (double)(i * 7 % 16));
+    for (int64_t c = 0; c < u->columns; c++)
+        for (int64_t i = 0; i < u->k; i++) {
+            int64_t v = i % 32 ? (i * 37 + c * 11) % 31 - 15 : u->int8 ? 127 : 15; /* 127: the quantiser's scale is 1 */
+            bf_stand_put(x, c * u->k + i, (double)v);
+            want[c] += v * (i % 256 * 7 % 16);
+        }
+    if (bf_stand_run(&u->s, err)) return -1;
+    for (int64_t c = 0; c < u->columns; c++) wrong += bf_element_value(&u->s.t[u->y], c) != (double)want[c];
+    bf_numerics_say(r, "integers_wrong", "integers", wrong, "%s", wrong ? "not exact" : "exact");
+    return 0;
+}
+
+/* ---- attention: four equal scores, so that the result is the sum of four values over four ---- */
+
+static int attention(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_traits *r, bf_error *err) {
+    bf_problem p;
+    bf_stand s;
+    int taken = 0, kept = MOST_BITS;
+    for (int i = 0; i < 4 && !taken; i++) {
+        p = (bf_problem){.dim = {1, 1, i & 1 ? 1 : 16, 4, 64}, .param = {[ATTENTION_SCALE] = 1},
+                         .type = {[ATTENTION_Q] = i < 2 ? BF_F32 : BF_F16, [ATTENTION_K] = BF_F16}};
+        taken = !k->accepts || k->accepts(&p);
+    }
+    if (!taken) return 0;
+    int rc = bf_stand_open(&s, b, x, k, &p, err);
+    for (int a = 0; !rc && a < ARRANGEMENTS; a++) {
+        memset(s.t[ATTENTION_V].data, 0, s.t[ATTENTION_V].bytes);
+        for (int c = 0; c < MOST_BITS; c++) {
+            const double value[3] = {0x1p12, ldexp(1, FIRST - c), -0x1p12};
+            for (int i = 0; i < 3; i++) bf_stand_put(&s.t[ATTENTION_V], where[a][i] * 64 + c, value[i]);
+        }
+        rc = bf_stand_run(&s, err);
+        for (int c = 0; !rc && c < kept; c++)
+            if (bf_element_value(&s.t[ATTENTION_O], c) * 4 != ldexp(1, FIRST - c)) kept = c;
+    }
+    bf_stand_close(&s);
+    if (rc) return -1;
+    say_accumulator(r, kept, 1);
+    return 0;
+}
+
+static int probe(const bf_backend *b, bf_context *x, const bf_kernel *k, int variant, bf_traits *r, bf_error *err) {
+    (void)variant;
+    if (!strcmp(k->op, "attention")) return attention(b, x, k, r, err);
+    subject u = {.q4k = strcmp(k->op, "linear") != 0, .int8 = k->path && !strcmp(k->path, "int8"), .stride = 1, .unit = 1};
+    bf_problem p;
+    u.k = u.int8 ? 2048 : 256;
+    if (u.int8) u.stride = Q4K_MATVEC_QBLOCK, u.unit = 127;
+    u.y = u.q4k ? (int)Q4K_MATVEC_Y : (int)LINEAR_Y;
+    u.leaves = u.k / u.stride;
+    if (!shape(k, &p, u.k, u.q4k)) return 0;
+    u.columns = p.dim[N_SLOT];
+    int rc = bf_stand_open(&u.s, b, x, k, &p, err);
+    if (!rc) ones(&u);
+    rc = rc || accumulator(&u, r, err) || products(&u, r, err) || subnormals(&u, r, err) || order(&u, r, err) || integers(&u, r, err);
+    bf_stand_close(&u.s);
+    return rc ? -1 : 0;
+}
+
+const bf_family bf_family_sums = {"sums", "Sums of products", variants, label, probe};
