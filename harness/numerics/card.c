@@ -148,7 +148,7 @@ static void record_card(bf_record *r, const card *c) {
         if (e->found.failed) json_object_set_new(line, "error", json_string(e->found.why));
         for (int t = 0; t < e->found.count; t++) {
             const bf_trait *trait = &e->found.trait[t];
-            json_object_set_new(line, trait->key, isnan(trait->value) ? json_string(trait->text) : bf_json_real(trait->value));
+            json_object_set_new(line, trait->key, !isnan(trait->value) ? bf_json_real(trait->value) : strcmp(trait->text, "-") ? json_string(trait->text) : json_null());
         }
         bf_record_line(r, line);
     }

@@ -80,7 +80,7 @@ static int probe(const bf_backend *b, bf_context *x, const bf_kernel *k, int var
         say_rounding(&s, to, r);
         unsigned low = (unsigned)bf_element_bits(&s.t[CONVERT_Y], 8) & 0x7fff;
         say_nan((unsigned)bf_element_bits(&s.t[CONVERT_Y], low > to->inf ? 7 : 8), to, r);
-        bf_numerics_say(r, "subnormal_out", "subn. out", NAN, "%s", kept(bf_element_value(&s.t[CONVERT_Y], 6), to->tiny));
+        bf_numerics_say(r, "subnormal_out", "subn out", NAN, "%s", kept(bf_element_value(&s.t[CONVERT_Y], 6), to->tiny));
     }
     bf_stand_close(&s);
     if (rc) return -1;

@@ -15,7 +15,7 @@
 /* One finding. `key` and `title` are static text: a row travels from a child process to its parent. */
 typedef struct bf_trait {
     const char *key;   /* in JSON: "accumulator_bits" */
-    const char *title; /* head of the column: "accumulator" */
+    const char *title; /* head of the column: "sum bits" */
     char text[28];     /* for a person: "24 (fp32)"; "-": does not apply, or the device did not answer as a number can */
     double value;      /* where the finding is a number, else NaN */
 } bf_trait;

@@ -105,9 +105,9 @@ static const int where[ARRANGEMENTS][3] = {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}; /* 
 static void say_accumulator(bf_traits *r, int kept, int unit) {
     int bits = kept - 1 + (unit == 1 ? 1 : kept - 1 < 7 ? 8 : 7);
     const char *name = bits == 24 ? " (fp32)" : bits == 11 ? " (fp16)" : bits == 8 ? " (bf16)" : "";
-    if (!kept) bf_numerics_say(r, "accumulator_bits", "accumulator", NAN, "-");
-    else if (kept == MOST_BITS) bf_numerics_say(r, "accumulator_bits", "accumulator", bits, "over %d", bits - 1);
-    else bf_numerics_say(r, "accumulator_bits", "accumulator", bits, "%d%s", bits, name);
+    if (!kept) bf_numerics_say(r, "accumulator_bits", "sum bits", NAN, "-");
+    else if (kept == MOST_BITS) bf_numerics_say(r, "accumulator_bits", "sum bits", bits, "over %d", bits - 1);
+    else bf_numerics_say(r, "accumulator_bits", "sum bits", bits, "%d%s", bits, name);
 }
 
 static int accumulator(subject *u, bf_traits *r, bf_error *err) {
@@ -147,7 +147,7 @@ static int products(subject *u, bf_traits *r, bf_error *err) {
     int n = 0, fused = 0, bits = 0;
     if (!u->int8 && input(u, &bits, r, err)) return -1;
     if (bits < 24) { /* of two 16-bit numbers, or of integers: nothing to round */
-        bf_numerics_say(r, "fused", "products", NAN, u->int8 ? "integer" : "exact");
+        bf_numerics_say(r, "product", "product", NAN, u->int8 ? "integer" : "exact");
         return 0;
     }
     if (u->q4k) q4k_weights(u, 0x3c00, 1, 3);
@@ -156,7 +156,7 @@ static int products(subject *u, bf_traits *r, bf_error *err) {
         q[n] = (question){.leaf = {0, d}, .value = {1 + 0x1p-23, -1 - 0x1p-23}};
     if (ask(u, q, n, err)) return -1;
     for (int i = 0; i < n; i++) fused |= q[i].answer != 0;
-    bf_numerics_say(r, "fused", "products", fused, fused ? "fused" : "rounded");
+    bf_numerics_say(r, "product", "product", NAN, fused ? "fused" : "rounded");
     return 0;
 }
 
@@ -174,7 +174,7 @@ static int subnormals(subject *u, bf_traits *r, bf_error *err) {
     if (u->q4k) q4k_weights(u, 1, 1, 1); /* 2^-24 */
     else linear_weights(u, 0x1p-40);
     if (ask(u, &out, 1, err)) return -1;
-    bf_numerics_say(r, "subnormal_in", "subn. in", NAN, "%s", fate(in.answer, 0x1p-110));
+    bf_numerics_say(r, "subnormal_in", "subn in", NAN, "%s", fate(in.answer, 0x1p-110));
     bf_numerics_say(r, "subnormal_out", "out", NAN, "%s", fate(out.answer, 0x1p-140));
     return 0;
 }
@@ -215,9 +215,9 @@ static int order(subject *u, bf_traits *r, bf_error *err) {
     int64_t most = first > last ? first : last;
     const int64_t pairwise = (int64_t)ceil(log2((double)u->leaves)) + 1;
     if (!first || !last) bf_numerics_say(r, "order", "order", NAN, "-");
-    else if (most >= u->leaves - 1) bf_numerics_say(r, "order", "order", (double)most, "sequential");
-    else if (most <= pairwise) bf_numerics_say(r, "order", "order", (double)most, "pairwise %lld/%lld", (long long)most, (long long)u->leaves);
-    else bf_numerics_say(r, "order", "order", (double)most, "blocked %lld/%lld", (long long)most, (long long)u->leaves);
+    else if (most >= u->leaves - 1) bf_numerics_say(r, "order", "order", NAN, "sequential");
+    else if (most <= pairwise) bf_numerics_say(r, "order", "order", NAN, "pairwise %lld/%lld", (long long)most, (long long)u->leaves);
+    else bf_numerics_say(r, "order", "order", NAN, "blocked %lld/%lld", (long long)most, (long long)u->leaves);
     return 0;
 }
 
