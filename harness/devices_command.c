@@ -21,7 +21,7 @@ static bf_record *start(bf_record *r, const bf_options *o, const bf_discovery *f
 static int show(const bf_options *o, const bf_discovery *found, bf_error *err) {
     int numerics = 0;
     bf_record *r = NULL;
-    if (o->json && !(r = bf_record_open(o->json, NULL, err))) return BF_EXIT_FAILED;
+    if (o->json && !(r = bf_record_open(o->json, NULL, err))) return BF_EXIT_USAGE;
     if (o->numerics) numerics = bf_card(o, found, r ? start(r, o, found) : NULL, stdout, err);
     else if (r) start(r, o, found);
     if (numerics > 0) bf_fail(err, "a device or a probe failed");
@@ -32,6 +32,11 @@ int bf_command_devices(bf_options *o) {
     bf_error err = {{0}};
     bf_discovery *found = calloc(1, sizeof *found);
     if (!found) return BF_EXIT_FAILED;
+    if (!o->numerics && (o->select.kernel || o->select.twins)) {
+        fprintf(stderr, "blackframe: --kernel and --twins are for --numerics\n");
+        free(found);
+        return BF_EXIT_USAGE;
+    }
     int status = bf_select_devices(&o->select, found, &err);
     if (status != BF_EXIT_USAGE && !o->numerics) bf_devices_print(stdout, found);
     fflush(stdout);

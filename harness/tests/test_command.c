@@ -98,6 +98,33 @@ Test(command, one_case_line_passes) {
     cr_expect(strstr(output, "\n1 passed, 0 failed, 0 skipped\n"), "%s", output);
 }
 
+/* ---- devices --numerics ---- */
+
+Test(command, a_numerics_card_is_printed_and_recorded) {
+    char file[] = "/tmp/bf-test-numerics-XXXXXX";
+    json_t *line;
+    int fd = mkstemp(file), seen = 0;
+    cr_assert(fd >= 0);
+    close(fd);
+    cr_expect_eq(RUN("devices", "--numerics", "--backend", "cpu", "--kernel", "linear_naive", "--json", file), BF_EXIT_OK, "%s", output);
+    cr_expect(strstr(output, "linear_naive      24 (fp32)  24  rounded"), "%s", output);
+    cr_expect(strstr(output, "mode: exact"), "%s", output);
+    FILE *f = fopen(file, "r");
+    cr_assert(f);
+    while ((line = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL))) {
+        if (!strcmp(json_string_value(json_object_get(line, "type")), "numerics"))
+            seen += json_number_value(json_object_get(line, "accumulator_bits")) == 24;
+        json_decref(line);
+    }
+    cr_expect_eq(seen, 1);
+    fclose(f);
+    unlink(file);
+    cr_expect_eq(RUN("devices", "--numerics", "--backend", "cpu", "--kernel", "none*"), BF_EXIT_USAGE);
+    cr_expect(strstr(output, "nothing was probed"), "%s", output);
+    is_usage_error(RUN("devices", "--backend", "cpu", "--twins"), "--numerics");
+    is_usage_error(RUN("devices", "--numerics", "--backend", "cpu", "--json", "/nonexistent/r.jsonl"), "/nonexistent/r.jsonl");
+}
+
 /* ---- bench ---- */
 
 /* What the launch costs is no fraction of a ceiling, however it comes out. */
