@@ -17,10 +17,13 @@ const char *bf_change_verdict_name(bf_change_verdict v) {
     return name[v];
 }
 
+/* Not hypot: its present symbol needs glibc 2.35. */
+static double in_squares(double a, double b) { return sqrt(a * a + b * b); }
+
 bf_interval bf_quotient(bf_interval a, bf_interval b) {
     double q = a.median / b.median;
-    double down = hypot(log(a.median / a.low), log(b.high / b.median));
-    double up = hypot(log(a.high / a.median), log(b.median / b.low));
+    double down = in_squares(log(a.median / a.low), log(b.high / b.median));
+    double up = in_squares(log(a.high / a.median), log(b.median / b.low));
     return (bf_interval){q, q * exp(-down), q * exp(up)};
 }
 

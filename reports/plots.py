@@ -84,11 +84,10 @@ def devices_of(rows):
     return list(dict.fromkeys((r["label"], r["backend"], r["name"]) for r in rows))
 
 
-def bandwidth(rows):
+def bandwidth(rows, look):
     """GB/s over the bytes of a launch, with the ceiling of each in grey: a picture a device."""
     out = []
     rows = [r for r in rows if not r["compute"] and r["status"] != "SHORT"]
-    look = series({r["op"] for r in rows})
     for device in devices_of(rows):
         mine = [r for r in rows if (r["label"], r["backend"], r["name"]) == device]
         many = len(mine) > POINTS_MOST
@@ -115,13 +114,12 @@ def bandwidth(rows):
     return out
 
 
-def shares(kernels):
+def shares(kernels, look):
     """Median fraction of the ceiling of each kernel."""
     rows = sorted((k for k in kernels if k["median"] is not None), key=lambda k: k["median"])[-40:]
     if not rows:
         return None
     fig, ax = plt.subplots(figsize=(9, 0.8 + 0.24 * len(rows)))
-    look = series({k["op"] for k in kernels})
     ax.barh(range(len(rows)), [k["median"] for k in rows], height=0.6, color=[look[k["op"]][0] for k in rows])
     ax.scatter([k["worst"] for k in rows], range(len(rows)), marker="|", s=60, color=INK, zorder=3)
     ax.axvline(100, color=GREY, lw=1.5)
@@ -130,11 +128,10 @@ def shares(kernels):
     return finish(fig)
 
 
-def roofline(rows):
+def roofline(rows, look):
     """GFLOP/s over flops a byte; the slope is the best ceiling measured on the device, the level the best rate seen on it."""
     out = []
     rows = [r for r in rows if r.get("flops") and r["status"] in ("VALID", "UNSETTLED")]
-    look = series({r["op"] for r in rows})
     for device in devices_of(rows):
         mine = [r for r in rows if (r["label"], r["backend"], r["name"]) == device]
         x = [r["flops"] / r["bandwidth"] for r in mine]

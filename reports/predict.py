@@ -55,9 +55,12 @@ def predict(row, device):
 
 
 def usable(row):
+    """A kernel that only writes, or whose count runs over the branches of several types at once, is not predicted."""
     try:
-        return row["isa"] and float(row["isa"]["per_trip"]) > 0 and row["hot"]["counted"] > 0
-    except (KeyError, ValueError):
+        per_trip = float(row["isa"]["per_trip"])
+        size = row["hot"]["bytes"] / per_trip
+        return row["hot"]["counted"] > 0 and (row["isa"]["unit"] != "element" or 0 < size <= 8)
+    except (KeyError, ValueError, ZeroDivisionError):
         return False
 
 

@@ -60,12 +60,13 @@ def drawn(correct, timed, kernels):
     svg = plots.bound(correct)
     if svg:
         out.append(("correctness", "bound", "Largest error as a fraction of its bound", svg))
-    svg = plots.shares(kernels)
+    look = plots.series({k["op"] for k in kernels})
+    svg = plots.shares(kernels, look)
     if svg:
         out.append(("shares", "shares", "Fraction of the measured ceiling by kernel", svg))
-    for device, svg in plots.bandwidth(timed):
+    for device, svg in plots.bandwidth(timed, look):
         out.append(("bandwidth", f"bandwidth-{slug(device)}", f"Bandwidth against the ceiling: {device[2]}, {device[1]}", svg))
-    for device, top, svg in plots.roofline(timed):
+    for device, top, svg in plots.roofline(timed, look):
         text = f"Roofline of {device[2]}, {device[1]}: {top['slope']:.1f} GB/s measured ceiling, {top['level']:.0f} GFLOP/s the best kernel here"
         out.append(("roofline", f"roofline-{slug(device)}", text, svg))
     return out
