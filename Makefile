@@ -7,6 +7,7 @@
 #: make coverage      lines and branches that tests and suites reach, harness and kernels
 #: make fuzz          libFuzzer targets: build/asan/fuzz_*
 #: make vendor-check  kernels against the vendors' compilers and headers (ci/setup vendor first)
+#: make dist          build/blackframe-VERSION-x86_64.tar.gz: runs without a compiler, glibc 2.34 or newer
 #: make clean         remove build/; .toolchain/ stays
 #: V=1 shows commands; REQUIRE=all fails where a backend would be skipped; CUDA_HOW=clang|nvcc, HIP_HOW=clang|hipcc
 
@@ -127,6 +128,8 @@ report: backends $B/blackframe
 	@BLACKFRAME=$B/blackframe reports/make.sh
 isa: $(DEVICE_OBJECTS)
 	@ci/isa.py
+dist: $B/blackframe
+	@B=$B CC=$(CC) ci/dist
 vendor-check:
 	@ci/vendor-check
 

@@ -3,7 +3,7 @@
 # the report to reports/latest (or the directory given). Ends with the status of the worst step; the report is written all the same.
 # BENCH_SECONDS: time a kernel and case may take (0.5). WEIGHTS: a GGUF file whose Q4_K tensors are checked and timed.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 out=${1:-reports/latest}
 bf=${BLACKFRAME:-build/blackframe}
 weights=${WEIGHTS:-cases/golden/q4k_golden.gguf}

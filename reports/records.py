@@ -143,9 +143,10 @@ def read_isa(path):
     want = dict(kernel=str, arch=str, registers=int, shared=int, spill=int, threads=int, warps=NUMBER, file=str, isa=dict,
                 hot=dict(counted=int, instructions=int, mix=dict, loads=dict, bytes=int, dots=int))
     try:
-        with open(path, encoding="utf-8") as f:
-            rows = json.load(f, parse_constant=refuse_constant)
-    except (OSError, ValueError, RecursionError) as e:
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as f:
+            text = f.read(FILE_MOST + 1)
+        rows = json.loads(text, parse_constant=refuse_constant) if len(text) <= FILE_MOST else None
+    except (OSError, EOFError, ValueError, RecursionError) as e:
         raise BadRecord(f"{path}: cannot be read: {e}") from None
     if not isinstance(rows, list) or not all(fits(r, want) for r in rows):
         raise BadRecord(f"{path}: not what ci/isa.py --json writes")

@@ -3,7 +3,7 @@
 
 usage: report.py [--out DIR] FILE...
 
-FILE: a record (.jsonl, .jsonl.gz), the static analysis of ci/isa.py --json (.json), or a picture of a failure (.png; frame-*.png
+FILE: a record (.jsonl, .jsonl.gz), the static analysis of ci/isa.py --json (.json, .json.gz), or a picture of a failure (.png; frame-*.png
 beside the records are taken by themselves). Every figure is read from a record or from reports/facts.json, whose entries name their
 source; the records are copied beside the page. The directory is made under a temporary name and renamed at the end, so an
 interrupted run leaves the old report alone.
@@ -30,6 +30,7 @@ import records as rec
 import tables
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ISA = (".json", ".json.gz")
 PICTURE_MOST = 400_000
 CAPTIONS = {"frame-fp16-rgb": "Latents overflow in fp16; NaN becomes the byte 0: a black frame.",
             "frame-fp16-yuv": "The same NaN, turned into bytes before the colour conversion: Y = U = V = 0 is green.",
@@ -38,7 +39,7 @@ CAPTIONS = {"frame-fp16-rgb": "Latents overflow in fp16; NaN becomes the byte 0:
 
 def pictures(paths):
     """Given ones, and frame-*.png beside the records: name, caption, data URI."""
-    folders = dict.fromkeys(os.path.dirname(os.path.abspath(p)) for p in paths if not p.endswith((".png", ".json")))
+    folders = dict.fromkeys(os.path.dirname(os.path.abspath(p)) for p in paths if not p.endswith((".png", *ISA)))
     found = [p for p in paths if p.endswith(".png")] + [p for d in folders for p in sorted(glob.glob(os.path.join(glob.escape(d), "frame-*.png")))]
     out = {}
     for p in found:
@@ -167,8 +168,8 @@ def main():
         if not os.path.isfile(p):
             rec.stop(f"{p}: no such file")
     try:
-        records = rec.read_all([p for p in a.files if not p.endswith((".json", ".png"))])
-        isa = [r for p in a.files if p.endswith(".json") for r in rec.read_isa(p)]
+        records = rec.read_all([p for p in a.files if not p.endswith((".png", *ISA))])
+        isa = [r for p in a.files if p.endswith(ISA) for r in rec.read_isa(p)]
         shots = pictures(a.files)
     except rec.BadRecord as e:
         rec.stop(str(e))
