@@ -38,7 +38,9 @@ def measured_rates(benches):
     for b in benches:
         if b["op"] == "q4k_matvec" and field(b["case"], "n") in ("", "1") and b["status"] in ("VALID", "UNSETTLED"):
             key = b["machine"], b["backend"], b["name"], b["kernel"]
-            rates.setdefault(key, {})[f'{field(b["case"], "m")} x {field(b["case"], "k")}'] = b["bandwidth"] / 1e9
+            by_shape = rates.setdefault(key, {})
+            shape = f'{field(b["case"], "m")} x {field(b["case"], "k")}'
+            by_shape[shape] = max(by_shape.get(shape, 0), b["bandwidth"] / 1e9)
     return rates
 
 
