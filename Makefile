@@ -54,10 +54,13 @@ TEST_O := $(TEST_C:%=$B/obj/%.o) $(SIMT_TEST_O)
 FAKES  := $(FAKE_C:harness/tests/%.c=$B/%.so)
 
 # ---- host ----
+# What the stand-ins for the drivers' libraries find in the program that opened them (harness/tests/fake_gpu.h).
+EXPORTS := $(foreach s,bf_simt_run bf_step_in_hand bf_job_in_hand,-Wl,--export-dynamic-symbol=$s)
 $B/blackframe: $(HOST_O) $B/link
 	$(call say,LD)
-	$Q$(CC) $(SANITIZE) -o $@ $(HOST_O) $(LDLIBS)
+	$Q$(CC) $(SANITIZE) $(EXPORTS) -o $@ $(HOST_O) $(LDLIBS)
 
+$B/blackframe: | $(FAKES)
 $B/tests: $(LIB_O) $(TEST_O) $(FAKES) $B/link
 	$(call say,LD)
 	$Q$(CC) $(SANITIZE) -rdynamic -o $@ $(LIB_O) $(TEST_O) $(LDLIBS) -lcriterion -lmpfr -lgmp

@@ -96,11 +96,12 @@ int bf_arena_open(const bf_backend *b, bf_context *x, const bf_tensor t[BF_MAX_T
     }
     p->scratch = NULL;
     if (scratch) {
-        p->scratch = a->scratch = b->alloc(x, scratch, err);
+        a->scratch = b->alloc(x, scratch + 2 * GUARD, err), a->scratch_bytes = scratch;
         if (!a->scratch) {
             bf_arena_close(a);
             return -1;
         }
+        p->scratch = (char *)a->scratch + GUARD;
     }
     return 0;
 }
@@ -132,22 +133,19 @@ static void note(bf_verdict *v, bf_status s, const char *format, ...) {
     va_end(ap);
 }
 
-static int fence(run *r, int i, bf_error *err) {
+static int fence(run *r, char *base, uint64_t bytes, bf_error *err) {
     unsigned char g[GUARD + 1];
     memset(g, GUARD_BYTE, sizeof g);
     if (!GUARD) return 0;
-    char *base = r->arena.base[i];
-    return r->b->upload(r->x, base, g, GUARD, err) ||
-           r->b->upload(r->x, base + GUARD + r->t[i].bytes, g, GUARD, err);
+    return r->b->upload(r->x, base, g, GUARD, err) || r->b->upload(r->x, base + GUARD + bytes, g, GUARD, err);
 }
 
 /* 0 intact, 1 overwritten, -1 error. */
-static int fence_broken(run *r, int i, const char **where, bf_error *err) {
+static int fence_broken(run *r, const char *base, uint64_t bytes, const char **where, bf_error *err) {
     unsigned char g[GUARD + 1];
     if (!GUARD) return 0;
-    char *base = r->arena.base[i];
     for (int side = 0; side < 2; side++) {
-        if (r->b->download(r->x, g, base + (side ? GUARD + r->t[i].bytes : 0), GUARD, err)) return -1;
+        if (r->b->download(r->x, g, base + (side ? GUARD + bytes : 0), GUARD, err)) return -1;
         for (int k = 0; k < GUARD; k++)
             if (g[k] != GUARD_BYTE) {
                 *where = side ? "behind" : "before";
@@ -155,6 +153,18 @@ static int fence_broken(run *r, int i, const char **where, bf_error *err) {
             }
     }
     return 0;
+}
+
+/* Between two runs too: what the first left there must not serve the second. */
+static int poison_scratch(run *r, int round, bf_error *err) {
+    enum { PIECE = 1 << 16 };
+    static uint32_t piece[PIECE / 4];
+    uint64_t n = r->arena.scratch_bytes;
+    if (!r->arena.scratch) return 0;
+    bf_poison(piece, BF_F32, PIECE, round);
+    for (uint64_t at = 0; at < n; at += PIECE)
+        if (r->b->upload(r->x, (char *)r->p.scratch + at, piece, n - at < PIECE ? n - at : PIECE, err)) return -1;
+    return round ? 0 : fence(r, r->arena.scratch, n, err);
 }
 
 static int load(run *r, int round, bf_error *err) {
@@ -167,9 +177,9 @@ static int load(run *r, int round, bf_error *err) {
             bf_poison(data, t->type, t->bytes, round);
         }
         if ((round == 0 || t->role == BF_OUTPUT) && r->b->upload(r->x, r->p.ptr[i], data, t->bytes, err)) return -1;
-        if (round == 0 && fence(r, i, err)) return -1;
+        if (round == 0 && fence(r, r->arena.base[i], t->bytes, err)) return -1;
     }
-    return 0;
+    return poison_scratch(r, round, err);
 }
 
 static int fetch(run *r, int round, bf_error *err) {
@@ -182,10 +192,17 @@ static int fetch(run *r, int round, bf_error *err) {
 
 /* Nothing but the outputs may have changed. */
 static int surroundings(run *r, bf_verdict *v, bf_error *err) {
+    const char *side = "";
+    int beyond = r->arena.scratch ? fence_broken(r, r->arena.scratch, r->arena.scratch_bytes, &side, err) : 0;
+    if (beyond < 0) return -1;
+    if (beyond) {
+        note(v, BF_FAIL, "wrote %s its scratch memory of %llu bytes: guard region changed", side, (unsigned long long)r->arena.scratch_bytes);
+        return 1;
+    }
     for (int i = 0; i < BF_MAX_TENSORS; i++) {
         if (r->t[i].role == BF_UNUSED) continue;
         const char *where = "";
-        int broken = fence_broken(r, i, &where, err);
+        int broken = fence_broken(r, r->arena.base[i], r->t[i].bytes, &where, err);
         if (broken < 0) return -1;
         if (broken) {
             note(v, BF_FAIL, "wrote %s tensor %s: guard region changed", where, r->t[i].name);
@@ -283,7 +300,7 @@ void bf_run_case(const bf_backend *b, bf_context *x, const bf_device *d, const b
     run r = {.b = b, .x = x, .p = pre->c->problem};
     bf_verdict *v = &row->verdict;
     int rc = pre->c->op->tensors(&r.p, k->path, r.t, &err);
-    uint64_t need = k->scratch ? k->scratch(&r.p) : 0;
+    uint64_t need = k->scratch ? k->scratch(&r.p) + 2 * GUARD : 0;
     for (int i = 0; i < BF_MAX_TENSORS; i++) need += r.t[i].role == BF_UNUSED ? 0 : r.t[i].bytes + 2 * GUARD;
     if (!rc && d->memory && need > d->memory) {
         note(v, BF_SKIP, "needs %.1f GB, the device has %.1f", (double)need / 1e9, (double)d->memory / 1e9);

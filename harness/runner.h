@@ -38,7 +38,7 @@ typedef struct bf_arena {
     const bf_backend *backend;
     bf_context *context;
     void *base[BF_MAX_TENSORS], *scratch;
-    uint64_t bytes[BF_MAX_TENSORS];
+    uint64_t bytes[BF_MAX_TENSORS], scratch_bytes; /* without the guards */
 } bf_arena;
 
 int bf_arena_open(const bf_backend *, bf_context *, const bf_tensor t[BF_MAX_TENSORS], uint64_t scratch,

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -54,6 +55,8 @@ static void send_frame(int fd, uint32_t kind, size_t index, const void *body, si
     if (write_all(fd, &f, sizeof f) || (bytes && write_all(fd, body, bytes))) _exit(111);
 }
 
+size_t bf_job_in_hand = SIZE_MAX;
+
 static void child_main(bf_worker *w, int fd) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN); /* the parent decides */
@@ -69,6 +72,7 @@ static void child_main(bf_worker *w, int fd) {
     for (size_t i = w->next; i < w->jobs; i++) {
         send_frame(fd, FRAME_START, i, NULL, 0);
         memset(row, 0, w->row_bytes);
+        bf_job_in_hand = i;
         int spoilt = w->job(w, i, row);
         send_frame(fd, FRAME_ROW, i, row, w->row_bytes);
         if (spoilt && i + 1 < w->jobs) {

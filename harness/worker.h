@@ -44,6 +44,9 @@ struct bf_worker {
  * killed). 0, or -1 when no child could be started at all. */
 int bf_workers_run(bf_worker *worker, size_t count, int parallel, const volatile int *stop, bf_error *err);
 
+/* In a child: the job it is at. A driver's stand-in writes it into its record of injected faults. */
+extern size_t bf_job_in_hand;
+
 double bf_now(void); /* seconds, CLOCK_MONOTONIC */
 
 #endif

@@ -125,12 +125,16 @@ static int plan(bf_context *c, const bf_kernel *k, const bf_problem *p, bf_step 
     return count;
 }
 
+const bf_step *bf_step_in_hand;
+
 static int launch(bf_context *c, const bf_kernel *k, const bf_problem *p, bf_error *err) {
     bf_step steps[BF_MAX_STEPS];
     void *function[BF_MAX_STEPS];
     int count = plan(c, k, p, steps, function, err);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        bf_step_in_hand = &steps[i];
         if (c->driver->launch(function[i], &steps[i], err)) return -1;
+    }
     return count < 0 ? -1 : 0;
 }
 
@@ -154,8 +158,12 @@ int bf_gpu_time(bf_context *c, const bf_kernel *k, const bf_problem *p, int coun
             c->driver->event_record(c->events[2 * i + 1], err))
             return -1;
     if (c->driver->wait(err)) return -1;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         if (c->driver->event_seconds(c->events[2 * i], c->events[2 * i + 1], &seconds[i], err)) return -1;
+        if (!(seconds[i] >= 0)) /* a median would hide it */
+            return bf_fail(err, "%s: kernel %s: %g s between two events: the device's clock ran backwards; mend: another driver version", c->driver->name,
+                           k->name, seconds[i]);
+    }
     return 0;
 }
 

@@ -74,4 +74,8 @@ typedef struct bf_gpu_symbol {
 /* 0, or -1 with the first missing name in err. */
 int bf_gpu_symbols(void *library, const bf_gpu_symbol *, size_t count, bf_error *);
 
+/* The launch that is handed to the driver: what a stand-in for the driver's library computes, by the kernel's own source on the CPU.
+ * Exported by the command, as bf_job_in_hand (worker.h) and bf_simt_run (kernels/simt/runtime.h) are. */
+extern const bf_step *bf_step_in_hand;
+
 #endif

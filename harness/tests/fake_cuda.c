@@ -1,4 +1,5 @@
 /* fake_cuda.c: a library that plays libcuda for the tests; see fake_gpu.h. */
+#define FAKE_TARGET BF_CUDA
 #include "fake_gpu.h"
 
 #include "../backends/cuda_driver.h"

@@ -1,4 +1,5 @@
 /* fake_hip.c: a library that plays libamdhip64 for the tests; see fake_gpu.h. */
+#define FAKE_TARGET BF_HIP
 #include "fake_gpu.h"
 
 #include "../backends/hip_driver.h"

@@ -162,6 +162,32 @@ Test(command, bench_of_an_op_times_its_timing_cases_only) {
     rmdir(folder);
 }
 
+/* ---- a driver that misbehaves (fake_gpu.h) ---- */
+
+static void with_fake(const char *mode, const char *faults) {
+    setenv("BF_CUDA_LIBRARY", BF_BUILD "/fake_cuda.so", 1);
+    setenv("BF_FAKE", mode, 1);
+    if (faults) setenv("BF_FAKE_FAULTS", faults, 1);
+}
+
+Test(command, a_clock_that_runs_backwards_times_nothing) {
+    with_fake("simt", NULL);
+    if (RUN("bench", "--backend", "cuda", "--best", "--size", "1", "--seconds", "0.02", "convert n=512 from=bf16 to=f32") == BF_EXIT_NO_DEVICE)
+        cr_skip_test("no code objects in this build");
+    cr_expect(strstr(output, "1 timed"), "%s", output);
+    with_fake("backwards", NULL);
+    cr_expect_eq(RUN("bench", "--backend", "cuda", "--best", "--size", "1", "--seconds", "0.02", "convert n=512 from=bf16 to=f32"), BF_EXIT_FAILED, "%s", output);
+    cr_expect(strstr(output, "clock ran backwards") && strstr(output, "0 timed"), "%s", output);
+}
+
+Test(command, every_launch_faulty_and_no_row_is_lost) {
+    with_fake("simt", "1:3");
+    int status = RUN("check", "--backend", "cuda", "--timeout", "1", "norm", "m=2,3,4,5", "k=64", "kind=rms");
+    if (status == BF_EXIT_NO_DEVICE) cr_skip_test("no code objects in this build");
+    cr_expect_eq(status, BF_EXIT_FAILED, "%s", output);
+    cr_expect(strstr(output, "0 passed, 8 failed"), "%s", output);
+}
+
 /* ---- records ---- */
 
 static long rows_of(const char *path, const char *type, int *bad) {

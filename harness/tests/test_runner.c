@@ -57,8 +57,9 @@ static int b_run(bf_context *x, const bf_kernel *k, const bf_problem *p, bf_erro
 }
 static const bf_backend backend = {.name = "made-up", .alloc = b_alloc, .free = b_free, .upload = b_copy, .download = b_copy, .run = b_run};
 
+static uint64_t four_numbers(const bf_problem *p) { return (void)p, 16; }
 static bf_verdict verdict_of(void (*run)(const bf_problem *, bf_pool *)) {
-    bf_kernel k = {.op = "add_one", .name = "k", .run = run};
+    bf_kernel k = {.op = "add_one", .name = "k", .run = run, .scratch = four_numbers};
     bf_case c = {.op = &op, .line = "add_one"};
     bf_device d = {.backend = &backend};
     bf_prepared pre;
@@ -91,6 +92,15 @@ static void writes_before(const bf_problem *p, bf_pool *pool) { right(p, pool), 
 static void writes_behind_its_input(const bf_problem *p, bf_pool *pool) { right(p, pool), ((char *)p->ptr[0])[4 * N] = 1; }
 static void changes_its_input(const bf_problem *p, bf_pool *pool) { right(p, pool), ((float *)p->ptr[0])[2] = -1; }
 
+static void writes_behind_its_scratch(const bf_problem *p, bf_pool *pool) { right(p, pool), ((float *)p->scratch)[4] = 7; }
+/* Right as long as scratch memory keeps what the first run left there. */
+static void leans_on_old_scratch(const bf_problem *p, bf_pool *pool) {
+    static int call;
+    right(p, pool);
+    if (call++ % 2 == 0) ((float *)p->scratch)[0] = 1;
+    ((float *)p->ptr[1])[0] = ((float *)p->ptr[0])[0] + ((float *)p->scratch)[0];
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 #define GUARDS_ARE_ON .disabled = 1 /* the sanitizer stops these itself */
 #elif defined(__has_feature)
@@ -122,6 +132,14 @@ Test(runner, writing_before_the_output_fails, GUARDS_ARE_ON) {
 Test(runner, writing_behind_an_input_fails, GUARDS_ARE_ON) {
     bf_verdict v = verdict_of(writes_behind_its_input);
     cr_assert(v.status == BF_FAIL && strstr(v.note, "behind tensor x"), "%s", v.note);
+}
+Test(runner, writing_behind_scratch_fails, GUARDS_ARE_ON) {
+    bf_verdict v = verdict_of(writes_behind_its_scratch);
+    cr_assert(v.status == BF_FAIL && strstr(v.note, "behind its scratch"), "%s", v.note);
+}
+Test(runner, scratch_of_the_run_before_is_gone) {
+    bf_verdict v = verdict_of(leans_on_old_scratch);
+    cr_assert(v.status == BF_FAIL && strstr(v.note, "not repeatable: y[0]"), "%s", v.note);
 }
 Test(runner, a_changed_input_fails) {
     bf_verdict v = verdict_of(changes_its_input);
