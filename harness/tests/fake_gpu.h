@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "../../kernels/common/kernel.h"
+#include "../../kernels/simt/runtime.h"
 
 enum {
     FAKE_INVALID = 1,
@@ -224,7 +225,7 @@ static enum fake_fault fake_fault_now(const char *symbol) {
 }
 
 static int fake_simt(const char *symbol, const uint32_t grid[3], const uint32_t block[3], uint32_t shared, const void *argument) {
-    int (*run)(int, const bf_step *, char *, size_t) = (int (*)(int, const bf_step *, char *, size_t))(uintptr_t)dlsym(RTLD_DEFAULT, "bf_simt_run");
+    __typeof__(&bf_simt_run) run = (__typeof__(&bf_simt_run))(uintptr_t)dlsym(RTLD_DEFAULT, "bf_simt_run");
     const bf_step *const *hand = (const bf_step *const *)dlsym(RTLD_DEFAULT, "bf_step_in_hand");
     char why[256];
     if (!run || !hand || strcmp((*hand)->symbol, symbol)) return FAKE_LAUNCH_FAILED;
