@@ -16,54 +16,96 @@ enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KE
        KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_FRAME, KEY_INPUT, KEY_THRESHOLD,
        KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME };
 
+/* The commands an option belongs to. */
+enum { CHECK = BF_OPT_CHECK, BENCH = BF_OPT_BENCH, LIST = BF_OPT_LIST, DEVICES = BF_OPT_DEVICES, FAIL = BF_OPT_FAIL,
+       TRACE = BF_OPT_TRACE, COMPARE = BF_OPT_COMPARE, SCAN = BF_OPT_SCAN,
+       ON_CASES = CHECK | BENCH | LIST, ON_KERNELS = ON_CASES | DEVICES, ON_DEVICES = ON_KERNELS | FAIL | TRACE,
+       ALL = ON_DEVICES | COMPARE | SCAN };
+
 static const struct {
     int mask;
     struct argp_option o;
 } table[] = {
-    {63, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
-    {63, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
-    {15, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
-    {7, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
-    {7, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
-    {7, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K tensor of a GGUF file", 0}},
-    {32, {"weights", KEY_WEIGHTS, "FILE", 0, "weights of a GGUF or safetensors file where it has them", 0}},
-    {7, {"tensor", KEY_TENSOR, "GLOB", 0, "with --weights: only such tensors", 0}},
-    {39, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds (trace: 1)", 0}},
-    {7, {"shard", KEY_SHARD, "I/N", 0, "every N-th case, starting with the I-th", 0}},
-    {551, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
-    {635, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
-    {17, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
-    {1, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
-    {8, {"twins", KEY_TWINS, NULL, 0, "with --numerics: the kernels broken on purpose", 0}},
-    {5, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
-    {1, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
-    {8, {"numerics", KEY_NUMERICS, NULL, 0, "how each kernel computes, by probes: sums, conversions, functions", 0}},
-    {1, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
-    {59, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
-    {9, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
-    {2, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
-    {2, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
-    {2, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too, not only those that --kernel names in full", 0}},
-    {3, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
-    {2, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
-    {4, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
-    {16, {"list", KEY_LIST, NULL, 0, "only list the catalogue", 0}},
-    {32, {"list", KEY_LIST, NULL, 0, "only list the chain: its ops, kinds, shapes", 0}},
-    {32, {"plan", KEY_PLAN, "PLAN", 0, "fp16 (default), bf16-as-fp16, fp16-sums, fp16-weights-fp32-math, fp32", 0}},
-    {32, {"set", KEY_SET, "WHAT=MODE", 0, "another precision for a kind or a label: fp32, fp16-weights, fp16, fp16-sums, bf16-as-fp16 (repeatable)", 0}},
-    {32, {"depth", KEY_DEPTH, "N", 0, "blocks (the chain's own)", 0}},
-    {32, {"real-width", KEY_REAL, NULL, 0, "the model's widths instead of reduced ones (always with --weights)", 0}},
-    {32, {"size", KEY_WIDTHS, "SYMBOL=N", 0, "another value for a symbol of the chain, or for tokens (repeatable)", 0}},
-    {32, {"bisect", KEY_BISECT, NULL, 0, "find the smallest sets of kinds that must be fp32", 0}},
-    {32, {"frame", KEY_FRAME, "DIR", 0, "send a picture through the chain, write what comes out as PNG", 0}},
-    {32, {"input", KEY_INPUT, "NAME=FILE", 0, "values of an input from a .npy file (repeatable)", 0}},
-    {64, {"threshold", KEY_THRESHOLD, "PERCENT", 0, "smallest change that counts (2)", 0}},
-    {512, {"basic", KEY_BASIC, NULL, 0, "counts and range only, at the speed of the memory", 0}},
-    {512, {"amplitude", KEY_AMPLITUDE, "A", 0, "the largest activation expected (50)", 0}},
-    {512, {"chain", KEY_CHAIN_NAME, "CHAIN", 0, "also print the trace that applies the plan to this chain", 0}},
-    {512, {"read", KEY_READ, NULL, 0, "also time read(2) of the same file, for comparison", 0}},
-    {512, {"threads", KEY_THREADS, "N", 0, "threads (all cores)", 0}},
-    {639, {"verbose", 'v', NULL, 0, "a line for every case (scan: every tensor)", 0}},
+    {ON_DEVICES, {"backend", 'b', "LIST", 0, "only these: cpu,simt-cuda,simt-hip,cuda,hip", 0}},
+    {ON_DEVICES, {"require", KEY_REQUIRE, "LIST", 0, "exit 3 if one of these has no device", 0}},
+    {ON_KERNELS, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
+    {ON_CASES, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
+    {ON_CASES, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
+    {ON_CASES, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K tensor of a GGUF file", 0}},
+    {TRACE, {"weights", KEY_WEIGHTS, "FILE", 0, "weights of a GGUF or safetensors file where it has them", 0}},
+    {ON_CASES, {"tensor", KEY_TENSOR, "GLOB", 0, "with --weights: only such tensors", 0}},
+    {ON_CASES | TRACE, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds (trace: 1)", 0}},
+    {ON_CASES, {"shard", KEY_SHARD, "I/N", 0, "every N-th case, starting with the I-th", 0}},
+    {ON_CASES | TRACE | SCAN, {"cases", KEY_CASES, "DIR", 0, "where the suites are", 0}},
+    {CHECK | BENCH | DEVICES | FAIL | TRACE | COMPARE | SCAN, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
+    {CHECK | FAIL, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
+    {CHECK, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
+    {DEVICES, {"twins", KEY_TWINS, NULL, 0, "with --numerics: the kernels broken on purpose", 0}},
+    {CHECK | LIST, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
+    {CHECK, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
+    {DEVICES, {"numerics", KEY_NUMERICS, NULL, 0, "how each kernel computes, by probes: sums, conversions, functions", 0}},
+    {CHECK, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
+    {CHECK | BENCH | DEVICES | FAIL | TRACE, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
+    {CHECK | DEVICES, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
+    {BENCH, {"seconds", KEY_SECONDS, "S", 0, "time for each kernel and case (1)", 0}},
+    {BENCH, {"size", KEY_SIZE, "MB", 0, "rotate through at least this many megabytes", 0}},
+    {BENCH, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too, not only those that --kernel names in full", 0}},
+    {CHECK | BENCH, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
+    {BENCH, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
+    {LIST, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
+    {FAIL, {"list", KEY_LIST, NULL, 0, "only list the catalogue", 0}},
+    {TRACE, {"list", KEY_LIST, NULL, 0, "only list the chain: its ops, kinds, shapes", 0}},
+    {TRACE, {"plan", KEY_PLAN, "PLAN", 0, "fp16 (default), bf16-as-fp16, fp16-sums, fp16-weights-fp32-math, fp32", 0}},
+    {TRACE, {"set", KEY_SET, "WHAT=MODE", 0, "another precision for a kind or a label: fp32, fp16-weights, fp16, fp16-sums, bf16-as-fp16 (repeatable)", 0}},
+    {TRACE, {"depth", KEY_DEPTH, "N", 0, "blocks (the chain's own)", 0}},
+    {TRACE, {"real-width", KEY_REAL, NULL, 0, "the model's widths instead of reduced ones (always with --weights)", 0}},
+    {TRACE, {"size", KEY_WIDTHS, "SYMBOL=N", 0, "another value for a symbol of the chain, or for tokens (repeatable)", 0}},
+    {TRACE, {"bisect", KEY_BISECT, NULL, 0, "find the smallest sets of kinds that must be fp32", 0}},
+    {TRACE, {"frame", KEY_FRAME, "DIR", 0, "send a picture through the chain, write what comes out as PNG", 0}},
+    {TRACE, {"input", KEY_INPUT, "NAME=FILE", 0, "values of an input from a .npy file (repeatable)", 0}},
+    {COMPARE, {"threshold", KEY_THRESHOLD, "PERCENT", 0, "smallest change that counts (2)", 0}},
+    {SCAN, {"basic", KEY_BASIC, NULL, 0, "counts and range only, at the speed of the memory", 0}},
+    {SCAN, {"amplitude", KEY_AMPLITUDE, "A", 0, "the largest activation expected (50)", 0}},
+    {SCAN, {"chain", KEY_CHAIN_NAME, "CHAIN", 0, "also print the trace that applies the plan to this chain", 0}},
+    {SCAN, {"read", KEY_READ, NULL, 0, "also time read(2) of the same file, for comparison", 0}},
+    {SCAN, {"threads", KEY_THREADS, "N", 0, "threads (all cores)", 0}},
+    {ALL, {"verbose", 'v', NULL, 0, "a line for every case (scan: every tensor)", 0}},
+};
+
+static const struct {
+    int command;
+    const char *arguments, *text; /* after \v: what follows the options */
+} about[] = {
+    {CHECK, "[OP...] | [CASE LINE]",
+     "Checks kernels against the float64 references, on every device found.\v"
+     "Without arguments: all suites. OP names keep only those ops; a word with '=' makes the arguments one case line.\n"
+     "Exit status: 0 all right, 1 a check failed, 2 usage or input, 3 a device that was asked for is missing."},
+    {BENCH, "[OP...] | [CASE LINE]",
+     "Times kernels beside the memory ceiling measured in the same run; only kernels that passed their check are timed."},
+    {LIST, "[OP...] | [CASE LINE]",
+     "Lists ops, kernels of each backend, and the cases that match."},
+    {DEVICES, "",
+     "Says which devices were found, which are not used, why, and what mends it."},
+    {FAIL, "[ID...]",
+     "Makes the failures of the catalogue happen on purpose, each beside the sound answer on the same input.\v"
+     "Without arguments: all of it; an ID is one of --list, or its name.\n"
+     "Exit status: 0 all reproduced, 1 one did not, 2 usage or input, 3 a device that was asked for is missing."},
+    {TRACE, "CHAIN",
+     "Runs a chain of transformer blocks in a precision, op by op, and names the first that goes wrong.\v"
+     "CHAIN is a name of cases/trace or a file. Linear, norm and attention run through the kernels of the backend (default: "
+     "cpu), the rest on the host.\n"
+     "Exit status: 0 traced, whatever was found, 1 the run failed, 2 usage or input, 3 a device that was asked for is "
+     "missing."},
+    {COMPARE, "OLD[,OLD...] NEW[,NEW...]",
+     "Sets two records of bench side by side: SAME, FASTER, SLOWER or AMBIGUOUS for each kernel and case.\v"
+     "OLD and NEW are files that bench --json wrote; several runs of one side are joined by commas. Speeds are compared by "
+     "the ratio to the ceiling of each run, by times where that ratio says nothing.\n"
+     "Exit status: 0 nothing slower, 1 something is slower or no longer timed, 2 usage or input."},
+    {SCAN, "FILE...",
+     "Says what fp16 would do to the weights of a model file, tensor by tensor, and what activations products with them "
+     "survive.\v"
+     "FILE: .gguf, .safetensors, or the .safetensors.index.json of a sharded model.\n"
+     "Exit status: 0 scanned, 1 a tensor is damaged or overflows fp16, 2 usage or input."},
 };
 
 typedef struct parse {
@@ -179,17 +221,9 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
     int n = 0;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].mask & which) rows[n++] = table[i].o;
-    static const char *const docs[] = {
-        [BF_OPT_CHECK] = "Checks kernels against the float64 references, on every device found.\vWithout arguments: all suites. OP names keep only those ops; a word with '=' makes the arguments one case line.\nExit status: 0 all right, 1 a check failed, 2 usage or input, 3 a device that was asked for is missing.",
-        [BF_OPT_BENCH] = "Times kernels beside the memory ceiling measured in the same run; only kernels that passed their check are timed.",
-        [BF_OPT_LIST] = "Lists ops, kernels of each backend, and the cases that match.",
-        [BF_OPT_FAIL] = "Makes the failures of the catalogue happen on purpose, each beside the sound answer on the same input.\vWithout arguments: all of it; an ID is one of --list, or its name.\nExit status: 0 all reproduced, 1 one did not, 2 usage or input, 3 a device that was asked for is missing.",
-        [BF_OPT_TRACE] = "Runs a chain of transformer blocks in a precision, op by op, and names the first that goes wrong.\vCHAIN is a name of cases/trace or a file. Linear, norm and attention run through the kernels of the backend (default: cpu), the rest on the host.\nExit status: 0 traced, whatever was found, 1 the run failed, 2 usage or input, 3 a device that was asked for is missing.",
-        [BF_OPT_COMPARE] = "Sets two records of bench side by side: SAME, FASTER, SLOWER or AMBIGUOUS for each kernel and case.\vOLD and NEW are files that bench --json wrote; several runs of one side are joined by commas. Speeds are compared by the ratio to the ceiling of each run, by times where that ratio says nothing.\nExit status: 0 nothing slower, 1 something is slower or no longer timed, 2 usage or input.",
-        [BF_OPT_SCAN] = "Says what fp16 would do to the weights of a model file, tensor by tensor, and what activations products with them survive.\vFILE: .gguf, .safetensors, or the .safetensors.index.json of a sharded model.\nExit status: 0 scanned, 1 a tensor is damaged or overflows fp16, 2 usage or input.",
-        [BF_OPT_DEVICES] = "Says which devices were found, which are not used, why, and what mends it.",
-    };
-    struct argp argp = {rows, on_option, which & 7 ? "[OP...] | [CASE LINE]" : which == BF_OPT_FAIL ? "[ID...]" : which == BF_OPT_TRACE ? "CHAIN" : which == BF_OPT_SCAN ? "FILE..." : which == BF_OPT_COMPARE ? "OLD[,OLD...] NEW[,NEW...]" : "", docs[which], NULL, NULL, NULL};
+    size_t row = 0;
+    while (about[row].command != which) row++;
+    struct argp argp = {rows, on_option, about[row].arguments, about[row].text, NULL, NULL, NULL};
     *o = (bf_options){.timeout = 120, .seconds = 1, .threshold = 0.02, .amplitude = 50, .program = program, .argc = argc, .argv = argv};
     o->select.tuned = which == BF_OPT_BENCH;
     parse p = {o, err, 0};

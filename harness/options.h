@@ -30,7 +30,7 @@ typedef struct bf_options {
 } bf_options;
 
 enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, BF_OPT_FAIL = 16, BF_OPT_TRACE = 32,
-       BF_OPT_COMPARE = 64, BF_OPT_SCAN = 512 };
+       BF_OPT_COMPARE = 64, BF_OPT_SCAN = 128 };
 
 /* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
