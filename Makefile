@@ -5,6 +5,7 @@
 #: make asan          tests and suites under AddressSanitizer and UBSan, cpu and both simt
 #: make racecheck     both simt under ThreadSanitizer as a race checker of the GPU kernels
 #: make coverage      lines and branches that tests and suites reach, harness and kernels
+#: make memory        every allocation of every command refused once, from every place (make check: a sample)
 #: make fuzz          libFuzzer targets: build/asan/fuzz_*
 #: make vendor-check  kernels against the vendors' compilers and headers (ci/setup vendor first)
 #: make dist          build/blackframe-VERSION-x86_64.tar.gz: runs without a compiler, glibc 2.34 or newer
@@ -114,7 +115,7 @@ $B/obj/kernels/cpu/%.c.o $B/obj/kernels/broken/%.c.o: OPT = $(if $(findstring ad
 $B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
 
 check: all fuzz
-	@B=$B ci/check tests suites twins fail chain numpy report isa readme fuzz
+	@B=$B ci/check tests suites twins fail chain numpy report memory isa readme fuzz
 asan:
 	@$(MAKE) --no-print-directory $(ASAN) all
 	@B=build/asan ci/check tests sanitized
@@ -127,6 +128,8 @@ fuzz:
 fuzzers: $(FUZZERS)
 include kernels/simt/racecheck.mk
 
+memory: $B/blackframe
+	@ci/memory --build $B
 report: backends $B/blackframe
 	@BLACKFRAME=$B/blackframe reports/make.sh
 isa: $(DEVICE_OBJECTS)
@@ -146,7 +149,7 @@ backends:
 clean:
 	rm -rf build
 
-.PHONY: all objects backends check report asan coverage fuzz fuzzers isa vendor-check help clean FORCE
+.PHONY: all objects backends check memory report asan coverage fuzz fuzzers isa vendor-check help clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(HOST_O) $(TEST_O)) $(FAKES:.so=.d) $(DEVICE_DEPS)

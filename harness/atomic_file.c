@@ -18,6 +18,32 @@ static int fail_open(bf_atomic_file *f, const char *what, bf_error *err) {
     return -1;
 }
 
+/* ---- what a signal must take away ---- */
+
+enum { LIVE = 8 };
+static struct {
+    char *volatile temporary;
+    volatile pid_t owner; /* a child has its parent's entries too */
+} live[LIVE];
+
+static void remember(char *temporary) {
+    for (int i = 0; i < LIVE; i++)
+        if (!live[i].temporary) {
+            live[i].owner = getpid(), live[i].temporary = temporary;
+            return;
+        }
+}
+
+static void forget(const char *temporary) {
+    for (int i = 0; temporary && i < LIVE; i++)
+        if (live[i].temporary == temporary) live[i].temporary = NULL;
+}
+
+void bf_atomic_unlink_all(void) {
+    for (int i = 0; i < LIVE; i++)
+        if (live[i].temporary && live[i].owner == getpid()) unlink(live[i].temporary);
+}
+
 /* The rights the file had, or those that open(2) would give a new one. Reading the umask means setting it. */
 static mode_t rights(const struct stat *old) {
     if (old) return old->st_mode & 07777;
@@ -47,6 +73,7 @@ int bf_atomic_open(bf_atomic_file *f, const char *path, bf_error *err) {
         errno = reason;
         return fail_open(f, "cannot write beside it", err);
     }
+    remember(f->temporary);
     if (fchmod(fd, rights(exists ? &st : NULL)) || !(f->stream = fdopen(fd, "w"))) {
         int reason = errno;
         close(fd);
@@ -73,11 +100,12 @@ int bf_atomic_commit(bf_atomic_file *f, bf_error *err) {
     int reason = errno;
     if (fclose(f->stream) && !bad) bad = 1, reason = errno;
     f->stream = NULL;
-    errno = reason ? reason : EIO; /* a write that failed earlier has lost its reason */
+    errno = f->reason ? f->reason : reason ? reason : EIO; /* a write that failed earlier has lost its reason, unless it was kept */
     if (bad) return fail_open(f, "write failed, nothing replaced", err);
     if (f->temporary) {
         if (rename(f->temporary, f->path)) return fail_open(f, "cannot rename over it", err);
         sync_directory(f->path);
+        forget(f->temporary);
         free(f->temporary), f->temporary = NULL;
     }
     bf_atomic_abandon(f);
@@ -87,6 +115,7 @@ int bf_atomic_commit(bf_atomic_file *f, bf_error *err) {
 void bf_atomic_abandon(bf_atomic_file *f) {
     if (f->stream) fclose(f->stream);
     if (f->temporary) unlink(f->temporary);
+    forget(f->temporary);
     free(f->temporary), free(f->path);
     *f = (bf_atomic_file){0};
 }
@@ -94,6 +123,6 @@ void bf_atomic_abandon(bf_atomic_file *f) {
 int bf_atomic_write(const char *path, const void *data, size_t bytes, bf_error *err) {
     bf_atomic_file f;
     if (bf_atomic_open(&f, path, err)) return -1;
-    if (bytes) fwrite(data, 1, bytes, f.stream); /* commit sees a failure */
+    if (fwrite(data, 1, bytes, f.stream) != bytes) f.reason = errno; /* commit reports it */
     return bf_atomic_commit(&f, err);
 }

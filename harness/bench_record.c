@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "json_memory.h"
+
 enum { LINE_MOST = 1 << 20, LINES_MOST = 1000000 };
 
 typedef struct source {
@@ -99,7 +101,8 @@ static int take_line(source *s, const char *line, size_t length, bf_bench_list *
     json_error_t why;
     if (length > LINE_MOST) return bf_fail(s->err, "%s: line %ld: longer than %d bytes", s->path, s->number, LINE_MOST);
     if (!(s->object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &why)))
-        return bf_fail(s->err, "%s: line %ld: not JSON: %s", s->path, s->number, why.text);
+        return bf_json_starved() ? bf_fail(s->err, "%s: line %ld: out of memory", s->path, s->number)
+                                 : bf_fail(s->err, "%s: line %ld: not JSON: %s", s->path, s->number, why.text);
     const char *type = json_string_value(json_object_get(s->object, "type"));
     int rc = !type ? bad(s, "type", "is missing: not a record of blackframe") : !strcmp(type, "bench") ? append(list, s) : 0;
     json_decref(s->object);

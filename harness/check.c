@@ -32,7 +32,7 @@ typedef struct check {
     bf_case_list cases;
     bf_discovery found;
     bf_record *record;
-    tally *tallies;
+    tally *tallies; /* room for every kernel on every device */
     size_t tally_count, done, total;
     long counts[BF_ERROR + 1];
     long shown, refused;
@@ -91,10 +91,7 @@ static int child_job(bf_worker *w, size_t index, void *out) {
 static tally *tally_for(check *k, int device, const bf_kernel *kernel) {
     for (size_t i = 0; i < k->tally_count; i++)
         if (k->tallies[i].device == device && k->tallies[i].kernel == kernel) return &k->tallies[i];
-    tally *more = realloc(k->tallies, (k->tally_count + 1) * sizeof *more);
-    if (!more) return NULL;
-    k->tallies = more;
-    tally *t = &more[k->tally_count++];
+    tally *t = &k->tallies[k->tally_count++];
     *t = (tally){.kernel = kernel, .device = device};
     return t;
 }
@@ -174,13 +171,11 @@ static void take(check *k, int device, uint32_t case_index, uint32_t kernel_inde
     const bf_case *c = &k->cases.item[case_index];
     tally *t = tally_for(k, device, kernel);
     bf_status s = v->status > BF_ERROR ? BF_ERROR : v->status;
-    if (t) {
-        t->status[s]++;
-        t->seconds += seconds;
-        if (!(v->worst <= t->worst)) t->worst = v->worst;
-        /* Only a judged difference counts: a crash of a twin proves nothing. */
-        if (s == BF_FAIL && v->mismatched) t->caught++;
-    }
+    t->status[s]++;
+    t->seconds += seconds;
+    if (!(v->worst <= t->worst)) t->worst = v->worst;
+    /* Only a judged difference counts: a crash of a twin proves nothing. */
+    if (s == BF_FAIL && v->mismatched) t->caught++;
     k->counts[s]++, k->done++;
     record_row(k, device, case_index, kernel_index, seconds, v);
     int bad = s != BF_PASS && s != BF_SKIP;
@@ -192,7 +187,8 @@ static void take(check *k, int device, uint32_t case_index, uint32_t kernel_inde
                  (long long)v->outputs, v->note);
         bf_record_test(k->record, suite, c->line, seconds, s == BF_SKIP, bad || s == BF_SKIP ? text : NULL);
     }
-    if (k->o->verbose || (bad && !k->o->select.twins && k->shown++ < 20)) {
+    int tell = bad && (!k->o->select.twins || s >= BF_CRASH); /* a twin is meant to fail, not to break off */
+    if (k->o->verbose || (tell && k->shown++ < 20)) {
         if (isatty(2)) fprintf(stderr, "\r\033[K");
         show_row(k, d, kernel, c, v);
     }
@@ -341,10 +337,22 @@ static int fail(check *k, int status, const bf_error *err) {
     return status;
 }
 
+/* What is there already must be a directory: "DIR/." of a file does not exist. */
+static const char *in_it(const char *dir) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/.", dir);
+    return path;
+}
+
 int bf_command_check(bf_options *o) {
     check *k = calloc(1, sizeof *k);
     bf_error err = {{0}};
-    if (!k) return BF_EXIT_FAILED;
+    if (k) k->tallies = calloc((size_t)BF_MAX_DEVICES * bf_kernel_count(), sizeof *k->tallies);
+    if (!k || !k->tallies) {
+        fprintf(stderr, "blackframe: out of memory\n");
+        free(k);
+        return BF_EXIT_USAGE;
+    }
     k->o = o;
     int status = bf_select_devices(&o->select, &k->found, &err);
     if (status) return fail(k, status, &err);
@@ -354,7 +362,7 @@ int bf_command_check(bf_options *o) {
         return status;
     }
     if (bf_select_cases(&o->select, &k->cases, &err)) return fail(k, BF_EXIT_USAGE, &err);
-    if (o->dump && mkdir(o->dump, 0777) && errno != EEXIST) {
+    if (o->dump && mkdir(o->dump, 0777) && (errno != EEXIST || access(in_it(o->dump), F_OK))) {
         bf_fail(&err, "%s: cannot make the directory: %s", o->dump, strerror(errno));
         return fail(k, BF_EXIT_USAGE, &err);
     }

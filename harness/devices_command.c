@@ -25,13 +25,17 @@ static int show(const bf_options *o, const bf_discovery *found, bf_error *err) {
     if (o->numerics) numerics = bf_card(o, found, r ? start(r, o, found) : NULL, stdout, err);
     else if (r) start(r, o, found);
     if (numerics > 0) bf_fail(err, "a device or a probe failed");
-    return (r && bf_record_close(r, numerics ? NULL : err)) || numerics > 0 ? BF_EXIT_FAILED : numerics ? BF_EXIT_USAGE : BF_EXIT_OK;
+    if (r && bf_record_close(r, numerics ? NULL : err)) return BF_EXIT_USAGE;
+    return numerics > 0 ? BF_EXIT_FAILED : numerics ? BF_EXIT_USAGE : BF_EXIT_OK;
 }
 
 int bf_command_devices(bf_options *o) {
     bf_error err = {{0}};
     bf_discovery *found = calloc(1, sizeof *found);
-    if (!found) return BF_EXIT_FAILED;
+    if (!found) {
+        fprintf(stderr, "blackframe: out of memory\n");
+        return BF_EXIT_USAGE;
+    }
     if (!o->numerics && (o->select.kernel || o->select.twins)) {
         fprintf(stderr, "blackframe: --kernel and --twins are for --numerics\n");
         free(found);

@@ -11,6 +11,7 @@
 #include "atomic_file.h"
 #include "expected.h"
 #include "formats/npy.h"
+#include "json_memory.h"
 
 enum { DUMP_LIMIT = 1 << 20 }; /* bytes of one tensor; what is larger is not a small case */
 
@@ -70,7 +71,7 @@ static int write_json(const char *dir, const bf_prepared *pre, const bf_tensor o
                           "backend", backend, "path", k->path ? k->path : "", "tensors", tensors, "fields", fields);
     snprintf(path, sizeof path, "%s/case.json", dir);
     char *text = json_dumps(o, JSON_INDENT(1));
-    int rc = text ? bf_atomic_write(path, text, strlen(text), err) : bf_fail(err, "out of memory");
+    int rc = text && !bf_json_starved() ? bf_atomic_write(path, text, strlen(text), err) : bf_fail(err, "out of memory");
     free(text);
     json_decref(o);
     return rc;

@@ -114,12 +114,12 @@ static void done(bf_worker *w, size_t index, const void *row) {
 }
 static void lost(bf_worker *w, size_t index, bf_status status, const char *why) {
     device_work *d = w->user;
-    bf_fail_result *r = calloc(1, sizeof *r);
-    if (!r) return;
+    static bf_fail_result result; /* large, and must not fail */
+    bf_fail_result *r = &result;
+    memset(r, 0, sizeof *r);
     r->verdict = BF_NOT_REPRODUCED;
     snprintf(r->why, sizeof r->why, "%s: %.200s", bf_status_name(status), why);
     take(d->f, d->device, d->job[index], r);
-    free(r);
 }
 static void refused(bf_worker *w, const char *why) {
     device_work *d = w->user;
@@ -221,7 +221,11 @@ int bf_command_fail(bf_options *o) {
     bf_error err = {{0}};
     fail *f = calloc(1, sizeof *f);
     if (f) f->result = calloc((size_t)BF_MAX_DEVICES * MAX_ENTRIES, sizeof *f->result);
-    if (!f || !f->result) return BF_EXIT_FAILED;
+    if (!f || !f->result) {
+        fprintf(stderr, "blackframe: out of memory\n");
+        free(f);
+        return BF_EXIT_USAGE;
+    }
     f->o = o;
     int status = choose(f, &err) ? BF_EXIT_USAGE : BF_EXIT_OK;
     if (!status && o->list)

@@ -116,8 +116,9 @@ static int launch_open(launch *l, bf_job_run *j, bf_error *err) {
     uint64_t scratch = j->kernel->scratch ? j->kernel->scratch(&l->p) : 0;
     if (!scratch) return 0;
     unsigned char *host = malloc(scratch);
-    if (host) bf_poison(host, BF_F32, scratch, 0);
-    l->scratch = l->p.scratch = host ? b->alloc(l->lab->context, scratch, err) : NULL;
+    if (!host) return bf_fail(err, "%s: no memory for %llu bytes of scratch", j->kernel->name, (unsigned long long)scratch);
+    bf_poison(host, BF_F32, scratch, 0);
+    l->scratch = l->p.scratch = b->alloc(l->lab->context, scratch, err);
     int rc = l->scratch ? b->upload(l->lab->context, l->scratch, host, scratch, err) : -1;
     free(host);
     return rc;

@@ -1,7 +1,13 @@
 /* main.c: the command. Only this file exits. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "atomic_file.h"
+#include "json_memory.h"
 #include "options.h"
 #include "version.h"
 
@@ -32,7 +38,7 @@ static int usage(FILE *f) {
     return f == stdout ? BF_EXIT_OK : BF_EXIT_USAGE;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     if (argc < 2) return usage(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return usage(stdout);
     if (!strcmp(argv[1], "--version")) {
@@ -52,4 +58,34 @@ int main(int argc, char **argv) {
     }
     fprintf(stderr, "blackframe: unknown command '%.60s' (devices, list, check, bench, fail, trace, compare, report, scan)\n", argv[1]);
     return BF_EXIT_USAGE;
+}
+
+/* What could not be printed was not said: a full disk or a reader that left must not look like success. Also behind --help, which
+ * exits by itself. */
+static void printed(void) {
+    errno = 0;
+    if (!fflush(stdout) && !ferror(stdout)) return;
+    fprintf(stderr, "blackframe: standard output: %s\n", strerror(errno ? errno : EIO));
+    _exit(BF_EXIT_USAGE);
+}
+
+/* For what has no handler of its own: half a record is not left lying about. */
+static void on_signal(int sig) {
+    bf_atomic_unlink_all();
+    signal(sig, SIG_DFL);
+    raise(sig);
+}
+
+static void handle_signals(void) {
+    static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+        if (signal(deadly[i], on_signal) == SIG_IGN) signal(deadly[i], SIG_IGN); /* nohup */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write that fails */
+}
+
+int main(int argc, char **argv) {
+    bf_json_watch();
+    handle_signals();
+    atexit(printed);
+    return run(argc, argv);
 }

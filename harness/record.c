@@ -12,6 +12,7 @@
 
 #include "../reference/blas.h"
 #include "atomic_file.h"
+#include "json_memory.h"
 #include "version.h"
 
 struct bf_record {
@@ -20,6 +21,7 @@ struct bf_record {
     size_t tests_bytes;
     FILE *tests_stream;
     long count, failures, skipped;
+    long lost; /* lines that could not be made */
 };
 
 bf_record *bf_record_open(const char *json_path, const char *junit_path, bf_error *err) {
@@ -32,15 +34,23 @@ bf_record *bf_record_open(const char *json_path, const char *junit_path, bf_erro
         free(r);
         return NULL;
     }
-    if (r->junit.stream) r->tests_stream = open_memstream(&r->tests, &r->tests_bytes);
+    if (r->junit.stream && !(r->tests_stream = open_memstream(&r->tests, &r->tests_bytes))) {
+        bf_fail(err, "%s: out of memory", junit_path);
+        bf_atomic_abandon(&r->json), bf_atomic_abandon(&r->junit);
+        free(r);
+        return NULL;
+    }
     return r;
 }
 
 void bf_record_line(bf_record *r, json_t *object) {
-    if (r->json.stream && object) {
-        json_dumpf(object, r->json.stream, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        fputc('\n', r->json.stream);
-        fflush(r->json.stream);
+    if (r->json.stream) {
+        /* Whole in memory first: half a line would spoil those before it. */
+        char *text = object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+        if (text && !bf_json_starved()) fputs(text, r->json.stream), fputc('\n', r->json.stream);
+        else r->lost++;
+        if (fflush(r->json.stream) && !r->json.reason) r->json.reason = errno;
+        free(text);
     }
     json_decref(object);
 }
@@ -75,8 +85,16 @@ void bf_record_test(bf_record *r, const char *suite, const char *name, double se
 int bf_record_close(bf_record *r, bf_error *err) {
     if (!r) return 0;
     int rc = 0;
-    if (r->tests_stream) {
-        fclose(r->tests_stream);
+    if (r->json.stream && (r->lost || bf_json_starved())) {
+        rc = bf_json_starved() ? bf_fail(err, "%s: out of memory, nothing replaced", r->json.path)
+                               : bf_fail(err, "%s: %ld lines have text that is not UTF-8 (the name of a file?), nothing replaced", r->json.path, r->lost);
+        bf_atomic_abandon(&r->json);
+    }
+    int starved = r->tests_stream && ferror(r->tests_stream);
+    if (r->tests_stream && (fclose(r->tests_stream) || starved)) {
+        rc = bf_fail(err, "%s: out of memory, nothing replaced", r->junit.path);
+        bf_atomic_abandon(&r->junit);
+    } else if (r->tests_stream) {
         FILE *f = r->junit.stream;
         fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"blackframe\" tests=\"%ld\" failures=\"%ld\" skipped=\"%ld\">\n",
                 r->count, r->failures, r->skipped);

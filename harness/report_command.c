@@ -28,7 +28,11 @@ static int script(char *path, size_t room) {
 int bf_command_report(int argc, char **argv) {
     char path[PATH_MAX + 32];
     const char **words = calloc((size_t)argc + 3, sizeof *words);
-    if (script(path, sizeof path) || !words) {
+    if (!words) {
+        fprintf(stderr, "blackframe: out of memory\n");
+        return BF_EXIT_USAGE;
+    }
+    if (script(path, sizeof path)) {
         fprintf(stderr, "blackframe: reports/report.py: not found: run it where the sources are, or beside the unpacked program\n");
         free(words);
         return BF_EXIT_USAGE;

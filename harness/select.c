@@ -232,7 +232,8 @@ static int names_known(const char *list, const char *option, bf_error *err) {
 }
 
 /* Drivers leave threads and contexts behind in the process that touched them; the parent stays clean. */
-static int discover_in_child(const bf_backend *b, bf_discovery *d) {
+static int discover_in_child(const bf_backend *b, bf_discovery *d, char *why, size_t room) {
+    snprintf(why, room, "looking for devices: no pipe or child process to be had");
     int p[2];
     if (pipe(p)) return -1;
     fflush(NULL);
@@ -253,9 +254,12 @@ static int discover_in_child(const bf_backend *b, bf_discovery *d) {
     size_t n = 0;
     for (ssize_t r; pid > 0 && n < sizeof *d && (r = read(p[0], (char *)d + n, sizeof *d - n)) > 0;) n += (size_t)r;
     close(p[0]);
-    int ws;
+    int ws = 0;
     if (pid > 0) waitpid(pid, &ws, 0);
-    return n == sizeof *d ? 0 : -1;
+    if (n == sizeof *d) return 0;
+    if (WIFSIGNALED(ws)) snprintf(why, room, "looking for devices crashed: signal %d (%s)", WTERMSIG(ws), strsignal(WTERMSIG(ws)));
+    else if (pid > 0) snprintf(why, room, "looking for devices ended early: too little memory?");
+    return -1;
 }
 
 static void append(bf_discovery *all, const bf_discovery *one) {
@@ -275,12 +279,13 @@ int bf_select_devices(const bf_selection *s, bf_discovery *all, bf_error *err) {
         int must = named(s->require, b->name) || (s->backends && named(s->backends, b->name));
         if (s->backends && !must) continue;
         memset(one, 0, sizeof *one);
-        if (discover_in_child(b, one)) {
+        char why[sizeof one->finding[0].why];
+        if (discover_in_child(b, one, why, sizeof why)) {
             memset(one, 0, sizeof *one);
             one->findings = 1;
             snprintf(one->finding[0].what, sizeof one->finding[0].what, "%s", b->name);
-            snprintf(one->finding[0].why, sizeof one->finding[0].why, "looking for devices crashed or hung");
-            snprintf(one->finding[0].mend, sizeof one->finding[0].mend, "run `blackframe devices`; check the driver");
+            snprintf(one->finding[0].why, sizeof one->finding[0].why, "%s", why);
+            snprintf(one->finding[0].mend, sizeof one->finding[0].mend, "run `blackframe devices`; check the driver and the free memory");
         }
         append(all, one);
         if (must && !one->devices && status == BF_EXIT_OK) {

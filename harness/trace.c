@@ -288,7 +288,10 @@ static int run(trace *t, bf_error *err) {
 int bf_command_trace(bf_options *o) {
     bf_error err = {{0}};
     trace *t = calloc(1, sizeof *t);
-    if (!t) return BF_EXIT_FAILED;
+    if (!t) {
+        fprintf(stderr, "blackframe: out of memory\n");
+        return BF_EXIT_USAGE;
+    }
     t->o = o;
     int status = prepare(t, &err) ? BF_EXIT_USAGE : BF_EXIT_OK;
     if (!status && o->list) bf_trace_list(stdout, &t->chain);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../json_memory.h"
 #include "gguf.h"
 #include "safetensors.h"
 
@@ -126,7 +127,7 @@ static int open_index(bf_model *m, const char *path, bf_error *err) {
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &e), *map = json_object_get(root, "weight_map"), *file;
     const char *name;
     int status = 0;
-    if (!root) return bf_fail(err, "%s: line %d: %s", path, e.line, e.text);
+    if (!root) return bf_json_starved() ? bf_fail(err, "%s: out of memory", path) : bf_fail(err, "%s: line %d: %s", path, e.line, e.text);
     if (!json_is_object(map) || !json_object_size(map)) status = bf_fail(err, "%s: weight_map: missing or empty (is it model.safetensors.index.json?)", path);
     if (!status) json_object_foreach(map, name, file) {
         if (!plain_name(json_string_value(file))) {

@@ -258,7 +258,6 @@ int npy_write(const char *path, const char *type, int rank, const int64_t *dim, 
             return bf_fail(err, "%s: shape: dimension %d is %lld", path, i, (long long)dim[i]);
     size_t n = make_header(type, rank, dim, header, sizeof header);
     if (bf_atomic_open(&f, path, err)) return -1;
-    fwrite(header, 1, n, f.stream); /* commit sees a failure */
-    if (bytes) fwrite(data, 1, (size_t)bytes, f.stream);
+    if (fwrite(header, 1, n, f.stream) != n || fwrite(data, 1, (size_t)bytes, f.stream) != bytes) f.reason = errno; /* commit reports it */
     return bf_atomic_commit(&f, err);
 }

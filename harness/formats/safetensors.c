@@ -1,6 +1,8 @@
 /* safetensors.c: see safetensors.h. */
 #include "safetensors.h"
 
+#include "../json_memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -125,6 +127,7 @@ static int read_file(reader *r, safetensors_file *f) {
                        (unsigned long long)n, (unsigned long long)(r->size - 8));
     if (!n || r->bytes[8] != '{') return bf_fail(r->err, "%s: offset 8: header: does not begin with '{'", r->label);
     f->header = json_loadb((const char *)r->bytes + 8, (size_t)n, JSON_REJECT_DUPLICATES, &e);
+    if (!f->header && bf_json_starved()) return bf_fail(r->err, "%s: offset 8: header: out of memory", r->label);
     if (!f->header) return bf_fail(r->err, "%s: offset %lld: header: %s", r->label, 8 + (long long)(e.position > 0 ? e.position : 0), e.text);
     if (!json_is_object(f->header)) return bf_fail(r->err, "%s: offset 8: header: not an object", r->label);
     r->data = 8 + n;

@@ -94,14 +94,15 @@ static int columns_of(const card *c, const bf_family *f, column col[COLUMNS]) {
 
 static void print_family(FILE *out, const card *c, const bf_family *f) {
     column col[COLUMNS];
-    int n = columns_of(c, f, col), width = (int)strlen(f->title);
+    int n = columns_of(c, f, col), width = (int)strlen(f->title), rows = 0;
     char name[128];
     for (size_t i = 0; i < c->entries; i++)
         if (c->entry[i].family == f && (c->entry[i].found.count || c->entry[i].found.failed)) {
             int w = snprintf(name, sizeof name, "%s%s", c->entry[i].kernel->name, f->label(c->entry[i].variant));
             if (w > width) width = w;
+            rows++;
         }
-    if (!n) return;
+    if (!rows) return;
     fprintf(out, "\n  %-*s", width, f->title);
     for (int k = 0; k < n; k++) fprintf(out, "  %-*s", k + 1 < n ? col[k].width : 0, col[k].title);
     fputc('\n', out);
@@ -110,9 +111,10 @@ static void print_family(FILE *out, const card *c, const bf_family *f) {
         if (e->family != f || !(e->found.count || e->found.failed)) continue;
         snprintf(name, sizeof name, "%s%s", e->kernel->name, f->label(e->variant));
         fprintf(out, "  %-*s", width, name);
-        for (int k = 0; k < n; k++) {
+        if (e->found.failed) fprintf(out, "  failed: %s", e->found.why);
+        for (int k = 0; k < n && !e->found.failed; k++) {
             const bf_trait *t = bf_numerics_find(&e->found, col[k].key);
-            fprintf(out, "  %-*s", k + 1 < n ? col[k].width : 0, e->found.failed ? (k ? "" : e->found.why) : t ? t->text : "-");
+            fprintf(out, "  %-*s", k + 1 < n ? col[k].width : 0, t ? t->text : "-");
         }
         fputc('\n', out);
     }

@@ -130,7 +130,6 @@ static void record(bf_record *r, const bf_scan *s) {
         json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "type", "scan", "tensor", t->t->name, "file", bf_model_file(s->model, t->t->file),
                               "stored", t->t->type, "rows", (json_int_t)t->t->rows, "row", (json_int_t)t->t->row, "verdict",
                               bf_scan_verdict_name[t->verdict], "advice", advice);
-        if (!o) continue; /* a name that is no UTF-8 */
         const struct { const char *name; uint64_t n; } counts[] = {
             {"values", t->c.values}, {"zero", t->c.values - l[BF_SCAN_NONZERO]}, {"nan", l[BF_SCAN_NAN]}, {"inf", l[BF_SCAN_INF] - l[BF_SCAN_NAN]},
             {"to_inf", l[BF_SCAN_OVER] - l[BF_SCAN_INF]}, {"to_zero", l[BF_SCAN_NONZERO] - l[BF_SCAN_KEPT]},
