@@ -68,4 +68,7 @@ uint64_t bf_proof_expected(uint64_t nonce);
 extern const bf_backend *const bf_backends[]; /* NULL-terminated (harness/backends/registry.c) */
 const bf_backend *bf_backend_find(const char *name);
 
+/* Bytes of the host's largest last-level cache, as hwloc reports it; 0 unknown. */
+uint64_t bf_host_cache(void);
+
 #endif

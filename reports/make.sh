@@ -27,7 +27,7 @@ run() { # run NAME COMMAND...: one record
 }
 python3=/usr/bin/python3
 [ -x $python3 ] || python3=python3
-run "devices" "$bf" devices
+run "devices" "$bf" devices --numerics
 run "check of all suites" "$bf" check
 run "twins, kernels broken on purpose," "$bf" check --twins
 run "failures of the catalogue" "$bf" fail

@@ -24,6 +24,7 @@ SHAPES = {
                   ceiling_s=SUMMARY, ratio=SUMMARY, ceiling=str),
     "memcpy": dict(bytes=int, bandwidth=NUMBER),
     "failure": dict(id=str, name=str, kind=str, mechanism=str, fix=str, backend=str, verdict=str, input=str, seen=str, why=str, again=str, tables=list),
+    "numerics": dict(backend=str, device=int, family=str, kernel=str),
     "trace": dict(chain=str, backend=str, plan=str, ops=int, finite=bool),
 }
 

@@ -24,6 +24,7 @@ try:
     import plots
 except ImportError as e:
     sys.exit(f"report.py: {e}: python3 with matplotlib and jinja2 is needed (ci/setup installs them)")
+import numerics
 import predict
 import project
 import records as rec
@@ -108,7 +109,7 @@ def context(records, isa, shots):
     return dict(
         verdict=tables.verdict(checks, twins, benches, refused, fails), machines=records.machines, several=records.several(), label=records.label,
         devices=devices, findings=rec.unique(records.of("finding"), lambda f: (f["machine"], f["what"], f["why"])), refused=refused,
-        failures=fails, pictures=shots, traces=tables.traces(records), correctness=correct, by_op=tables.correctness_by_op(correct),
+        numerics=numerics.cards(records), failures=fails, pictures=shots, traces=tables.traces(records), correctness=correct, by_op=tables.correctness_by_op(correct),
         failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
         kernels=kernels, timed=timed, shown=tables.shown(timed), memcpy=next(iter(records.of("memcpy")), None),
         not_timed=[b for b in benches if b["status"] == "NOT TIMED"][:100], cold=tables.cold([r for r in timed if r["status"] != "SHORT"]),

@@ -159,7 +159,7 @@ def failures(records):
     """A row an entry of the catalogue; its verdict on each backend, and the first run that shows something."""
     out = []
     rows = records.of("failure")
-    backends = list(dict.fromkeys(r["backend"] for r in rows))
+    backends = sorted(dict.fromkeys(r["backend"] for r in rows), key=lambda b: b == "host")  # what needs no device comes last
     for (ident, name), g in groups(rows, lambda r: (r["id"], r["name"])).items():
         ran = [r for r in g if r["verdict"] in ("REPRODUCED", "MEASURED", "NOT REPRODUCED")] or g
         ran.sort(key=lambda r: r["verdict"] != "NOT REPRODUCED")

@@ -26,6 +26,7 @@ BENCH = dict(type="bench", backend="cpu", name="P", arch="x", op="q4k_matvec", k
              steady_s=SPAN, ceiling_s=SPAN, ratio=dict(median=0.825, low=0.82, high=0.83), ceiling="stream", flops=117e9)
 ISA = dict(kernel="q4k_matvec_int8_n1", arch="sm_61", registers=61, shared=0, spill=0, threads=128, warps=32, file="f.cu", isa=dict(unit="weight", per_trip="128"),
            hot=dict(instructions=157, counted=157, mix={"int": 72, "convert": 12}, loads={"128": 11}, dots=32, bytes=176))
+NUMERICS = dict(type="numerics", backend="cpu", device=0, family="sums", op="linear", kernel="k", accumulator_bits=24.0, order="sequential", integers_wrong=0.0)
 done = dict(passed=0, failed=0)
 
 
@@ -72,6 +73,14 @@ def good_report(folder):
     expect(len(ids) == len(set(ids)), "an identifier twice")
     expect(set(re.findall(r'(?:url\(#|href="#)([^")]+)', page)) <= set(ids), "a reference without a target")
     expect("prefers-color-scheme: dark" in page, "dark")
+
+
+def numerics_card(folder):
+    narrow = dict(NUMERICS, kernel="thin", accumulator_bits=11.0, integers_wrong=3.0)
+    rc, err, page, md = report(folder, {"a.jsonl": lines(RUN, DEVICE, NUMERICS)})
+    expect(rc == 0 and "1 of 1 kernels that add" in page and "come out exact" in page and "sequential" in page and "come out exact" in md, "numerics card: " + err)
+    rc, err, page, md = report(folder, {"a.jsonl": lines(RUN, DEVICE, NUMERICS, narrow)})
+    expect(rc == 0 and "1 of 2 kernels that add" in page and "thin with 11" in page and "inexact from thin" in page, "a narrow accumulator is named: " + err)
 
 
 def bad_records(folder):
@@ -126,6 +135,7 @@ def predictions():
 
 with tempfile.TemporaryDirectory() as d:
     good_report(d)
+    numerics_card(d)
 with tempfile.TemporaryDirectory() as d:
     bad_records(d)
 projections()

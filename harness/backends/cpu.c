@@ -50,8 +50,7 @@ static const char *widest_isa(void) {
 #endif
 }
 
-/* Bytes of the largest last-level cache; 0 unknown. */
-static uint64_t last_level_cache(void) {
+uint64_t bf_host_cache(void) {
     uint64_t best = 0;
     hwloc_topology_t t;
     if (hwloc_topology_init(&t)) return 0;
@@ -84,7 +83,7 @@ static void cpu_discover(bf_discovery *out) {
     snprintf(d->driver, sizeof d->driver, "%.16s %.40s", u.sysname, u.release);
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0) d->memory = (uint64_t)pages * (uint64_t)page;
-    d->cache = last_level_cache();
+    d->cache = bf_host_cache();
     d->units = (int)cores;
 }
 

@@ -43,9 +43,9 @@ static void discover(bf_discovery *out, const bf_backend *backend, const char *a
     snprintf(d->arch, sizeof d->arch, "%s model", arch);
     snprintf(d->object, sizeof d->object, "host");
     snprintf(d->driver, sizeof d->driver, "no driver: CPU executing GPU source");
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE), cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0) d->memory = (uint64_t)pages * (uint64_t)page;
-    if (cache > 0) d->cache = (uint64_t)cache;
+    d->cache = bf_host_cache();
 }
 
 static void discover_cuda(bf_discovery *out) { discover(out, &bf_backend_simt_cuda, "sm_61"); }
