@@ -2,40 +2,14 @@
 #define _GNU_SOURCE
 #include "bench_record.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "json_memory.h"
+#include "json_lines.h"
 
-enum { LINE_MOST = 1 << 20, LINES_MOST = 1000000 };
-
-typedef struct source {
-    const char *path;
-    long number;
-    json_t *object;
-    bf_error *err;
-} source;
-
-static int bad(const source *s, const char *field, const char *why) {
-    return bf_fail(s->err, "%s: line %ld: field '%s' %s", s->path, s->number, field, why);
-}
-
-/* A copy that a terminal can show; NULL with err. */
-static char *text(const source *s, const char *field) {
-    const char *t = json_string_value(json_object_get(s->object, field));
-    char *copy = t ? strdup(t) : NULL;
-    if (!copy) return bad(s, field, t ? "does not fit in memory" : "is missing or no text"), NULL;
-    for (char *p = copy; *p; p++)
-        if ((unsigned char)*p < 32 || *p == 127) *p = '?';
-    return copy;
-}
+enum { LINES_MOST = 1000000 };
 
 static int positive(json_t *o, const char *name, double *v) {
     json_t *n = json_object_get(o, name);
@@ -43,19 +17,19 @@ static int positive(json_t *o, const char *name, double *v) {
     return json_is_number(n) && *v > 0 && isfinite(*v);
 }
 
-static int interval(const source *s, const char *field, bf_interval *i) {
+static int interval(const bf_json_line *s, const char *field, bf_interval *i) {
     json_t *o = json_object_get(s->object, field);
     if (!positive(o, "median", &i->median) || !positive(o, "low", &i->low) || !positive(o, "high", &i->high))
-        return bad(s, field, "has no positive median, low and high");
-    if (!(i->low <= i->median && i->median <= i->high)) return bad(s, field, "has its median outside of its interval");
+        return bf_json_line_bad(s, field, "has no positive median, low and high");
+    if (!(i->low <= i->median && i->median <= i->high)) return bf_json_line_bad(s, field, "has its median outside of its interval");
     return 0;
 }
 
-static int status_of(const source *s, bf_bench_status *status) {
+static int status_of(const bf_json_line *s, bf_bench_status *status) {
     const char *t = json_string_value(json_object_get(s->object, "status"));
     for (int i = BF_VALID; t && i <= BF_NOT_TIMED; i++)
         if (!strcmp(t, bf_bench_status_name((bf_bench_status)i))) return *status = (bf_bench_status)i, 0;
-    return bad(s, "status", "is none of VALID, UNSETTLED, SHORT, INVALID, NOT TIMED");
+    return bf_json_line_bad(s, "status", "is none of VALID, UNSETTLED, SHORT, INVALID, NOT TIMED");
 }
 
 static void release(bf_bench_line *l) {
@@ -63,29 +37,29 @@ static void release(bf_bench_line *l) {
 }
 
 /* "case" and, of a tensor of a file, its name: two tensors may share a shape. */
-static char *what_of(const source *s) {
-    char *line = text(s, "case"), *from = line ? text(s, "source") : NULL, *what = NULL;
+static char *what_of(const bf_json_line *s) {
+    char *line = bf_json_line_text(s, "case"), *from = line ? bf_json_line_text(s, "source") : NULL, *what = NULL;
     const char *tensor = from ? strstr(from, ".gguf:") : NULL;
     if (from && asprintf(&what, "%s%s%s", line, tensor ? " of " : "", tensor ? tensor + 6 : "") < 0) what = NULL;
-    if (from && !what) bad(s, "case", "does not fit in memory");
+    if (from && !what) bf_json_line_bad(s, "case", "does not fit in memory");
     free(line), free(from);
     return what;
 }
 
-static int read_line(const source *s, bf_bench_line *l) {
+static int read_line(const bf_json_line *s, bf_bench_line *l) {
     double flops = json_number_value(json_object_get(s->object, "flops")), bandwidth = 0;
     *l = (bf_bench_line){.runs = 1};
-    if (status_of(s, &l->status) || !(l->backend = text(s, "backend")) || !(l->device = text(s, "name")) ||
-        !(l->op = text(s, "op")) || !(l->kernel = text(s, "kernel")) || !(l->what = what_of(s)))
+    if (status_of(s, &l->status) || !(l->backend = bf_json_line_text(s, "backend")) || !(l->device = bf_json_line_text(s, "name")) ||
+        !(l->op = bf_json_line_text(s, "op")) || !(l->kernel = bf_json_line_text(s, "kernel")) || !(l->what = what_of(s)))
         return -1;
-    if (l->status == BF_NOT_TIMED) return (l->ceiling = strdup("")) ? 0 : bad(s, "ceiling", "does not fit in memory");
-    if (!(l->ceiling = text(s, "ceiling")) || interval(s, "steady_s", &l->seconds) || interval(s, "ratio", &l->ratio)) return -1;
-    if (!positive(s->object, "bandwidth", &bandwidth)) return bad(s, "bandwidth", "is not a positive number");
+    if (l->status == BF_NOT_TIMED) return (l->ceiling = strdup("")) ? 0 : bf_json_line_bad(s, "ceiling", "does not fit in memory");
+    if (!(l->ceiling = bf_json_line_text(s, "ceiling")) || interval(s, "steady_s", &l->seconds) || interval(s, "ratio", &l->ratio)) return -1;
+    if (!positive(s->object, "bandwidth", &bandwidth)) return bf_json_line_bad(s, "bandwidth", "is not a positive number");
     l->intensity = flops / bandwidth;
     return 0;
 }
 
-static int append(bf_bench_list *list, const source *s) {
+static int append(bf_bench_list *list, const bf_json_line *s) {
     if (list->count >= LINES_MOST) return bf_fail(s->err, "%s: line %ld: more than %d timings", s->path, s->number, LINES_MOST);
     if (!(list->count & (list->count - 1))) {
         bf_bench_line *more = realloc(list->line, sizeof *more * (list->count ? 2 * list->count : 1));
@@ -97,44 +71,10 @@ static int append(bf_bench_list *list, const source *s) {
     return 0;
 }
 
-static int take_line(source *s, const char *line, size_t length, bf_bench_list *list) {
-    json_error_t why;
-    if (length > LINE_MOST) return bf_fail(s->err, "%s: line %ld: longer than %d bytes", s->path, s->number, LINE_MOST);
-    if (!(s->object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &why)))
-        return bf_json_starved() ? bf_fail(s->err, "%s: line %ld: out of memory", s->path, s->number)
-                                 : bf_fail(s->err, "%s: line %ld: not JSON: %s", s->path, s->number, why.text);
-    const char *type = json_string_value(json_object_get(s->object, "type"));
-    int rc = !type ? bad(s, "type", "is missing: not a record of blackframe") : !strcmp(type, "bench") ? append(list, s) : 0;
-    json_decref(s->object);
-    return rc;
-}
+static int take(const bf_json_line *l, void *list) { return strcmp(l->type, "bench") ? 0 : append(list, l); }
 
-int bf_bench_list_read(const char *path, bf_bench_list *list, bf_error *err) {
-    struct stat st;
-    source s = {.path = path, .err = err};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = 0;
-    if (fd < 0 || fstat(fd, &st)) rc = bf_fail(err, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode)) rc = bf_fail(err, "%s: not a file", path);
-    FILE *f = rc ? NULL : fdopen(fd, "r");
-    if (!f) {
-        if (fd >= 0) close(fd);
-        return rc ? rc : bf_fail(err, "%s: %s", path, strerror(errno));
-    }
-    char *line = malloc(LINE_MOST + 2);
-    if (!line) rc = bf_fail(err, "out of memory");
-    /* fgets, not getline: a line without an end must not fill the memory. */
-    while (!rc && fgets(line, LINE_MOST + 2, f)) {
-        size_t n = strlen(line);
-        s.number++;
-        if (n == LINE_MOST + 1 && line[n - 1] != '\n') n++;
-        else if (n && line[n - 1] == '\n') n--;
-        rc = take_line(&s, line, n, list);
-    }
-    if (!rc && ferror(f)) rc = bf_fail(err, "%s: %s", path, strerror(errno));
-    free(line);
-    fclose(f);
-    return rc;
-}
+int bf_bench_list_read(const char *path, bf_bench_list *list, bf_error *err) { return bf_json_lines_read(path, take, list, err); }
+int bf_bench_list_stream(FILE *f, const char *label, bf_bench_list *list, bf_error *err) { return bf_json_lines_stream(f, label, take, list, err); }
 
 int bf_bench_line_order(const void *a, const void *b) {
     const bf_bench_line *x = a, *y = b;

@@ -4,6 +4,7 @@
 #define BF_BENCH_RECORD_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "error.h"
 #include "measure.h"
@@ -31,6 +32,7 @@ typedef struct bf_bench_list {
 /* Appends the `bench` lines of a JSON Lines file; lines of other types are passed over. 0, or -1 with err: the file, the number of
  * the line, the field. */
 int bf_bench_list_read(const char *path, bf_bench_list *, bf_error *);
+int bf_bench_list_stream(FILE *, const char *label, bf_bench_list *, bf_error *);
 
 /* Sorts, and makes one line of several runs of the same. The median is the median of the runs' medians. The interval spans that
  * of the runs' medians (bf_summarize: below six runs their range) and the typical one of a single run, so that neither what

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "atomic_file.h"
 #include "options.h"
 #include "record.h"
 #include "runner.h"
@@ -32,6 +33,7 @@ typedef struct check {
     bf_case_list cases;
     bf_discovery found;
     bf_record *record;
+    bf_atomic_file archive;
     tally *tallies; /* room for every kernel on every device */
     size_t tally_count, done, total;
     long counts[BF_ERROR + 1];
@@ -75,6 +77,7 @@ static int child_job(bf_worker *w, size_t index, void *out) {
             return 0;
         }
         d->prepared_case = (int)j.case_index;
+        d->prepared.archive = d->k->archive.stream ? fileno(d->k->archive.stream) : 0;
     }
     const bf_device *dev = &d->k->found.device[d->device];
     const bf_kernel *kernel = bf_kernel_at(j.kernel_index);
@@ -325,6 +328,7 @@ static int run_devices(check *k, bf_error *err) {
 }
 
 static void cleanup(check *k) {
+    bf_atomic_abandon(&k->archive);
     bf_case_list_free(&k->cases);
     free(k->tallies);
     free(k);
@@ -335,6 +339,15 @@ static int fail(check *k, int status, const bf_error *err) {
     if (k->record) bf_record_close(k->record, NULL);
     cleanup(k);
     return status;
+}
+
+/* The children write behind this line, through the same open file: nothing of it may still lie in a buffer. */
+static int open_archive(check *k, bf_error *err) {
+    if (bf_atomic_open(&k->archive, k->o->archive, err)) return -1;
+    json_t *run = bf_record_run("check", k->o->argc, k->o->argv);
+    int bad = json_dumpf(run, k->archive.stream, JSON_COMPACT | JSON_PRESERVE_ORDER) || fputc('\n', k->archive.stream) == EOF || fflush(k->archive.stream);
+    json_decref(run);
+    return bad ? bf_fail(err, "%s: write failed: %s", k->o->archive, strerror(errno)) : 0;
 }
 
 /* What is there already must be a directory: "DIR/." of a file does not exist. */
@@ -368,6 +381,7 @@ int bf_command_check(bf_options *o) {
     }
     k->record = bf_record_open(o->json, o->junit, &err);
     if (!k->record) return fail(k, BF_EXIT_USAGE, &err);
+    if (o->archive && open_archive(k, &err)) return fail(k, BF_EXIT_USAGE, &err);
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     signal(SIGPIPE, SIG_IGN);
@@ -379,7 +393,7 @@ int bf_command_check(bf_options *o) {
         fprintf(stderr, "blackframe: %s\n", err.text);
         status = BF_EXIT_NO_DEVICE;
     }
-    if (bf_record_close(k->record, &err)) {
+    if (bf_record_close(k->record, &err) || (o->archive && bf_atomic_commit(&k->archive, &err))) {
         fprintf(stderr, "blackframe: %s\n", err.text);
         status = BF_EXIT_USAGE;
     }

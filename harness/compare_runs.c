@@ -119,6 +119,7 @@ static int compare(comparison *c, bf_error *err) {
 }
 
 int bf_command_compare(bf_options *o) {
+    if (o->outputs) return bf_command_compare_outputs(o);
     comparison c = {.o = o};
     bf_error err = {{0}};
     int rc = o->select.word_count == 2 ? 0 : bf_fail(&err, "compare: OLD and NEW are wanted, %d names were given", o->select.word_count);

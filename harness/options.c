@@ -14,7 +14,7 @@ const char *argp_program_version = "blackframe " BF_VERSION;
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
        KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_NUMERICS, KEY_MARKDOWN, KEY_LIST,
        KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_FRAME, KEY_INPUT, KEY_THRESHOLD,
-       KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME };
+       KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME, KEY_ARCHIVE, KEY_OUTPUTS, KEY_ULPS };
 
 /* The commands an option belongs to. */
 enum { CHECK = BF_OPT_CHECK, BENCH = BF_OPT_BENCH, LIST = BF_OPT_LIST, DEVICES = BF_OPT_DEVICES, FAIL = BF_OPT_FAIL,
@@ -40,6 +40,7 @@ static const struct {
     {CHECK | BENCH | DEVICES | FAIL | TRACE | COMPARE | SCAN, {"json", 'j', "FILE", 0, "write JSON Lines", 0}},
     {CHECK | FAIL, {"junit", KEY_JUNIT, "FILE", 0, "write JUnit XML", 0}},
     {CHECK, {"dump", KEY_DUMP, "DIR", 0, "write tensors of small cases as .npy", 0}},
+    {CHECK, {"archive", KEY_ARCHIVE, "FILE", 0, "keep all outputs, for compare --outputs", 0}},
     {DEVICES, {"twins", KEY_TWINS, NULL, 0, "with --numerics: the kernels broken on purpose", 0}},
     {CHECK | LIST, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {CHECK, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
@@ -63,6 +64,8 @@ static const struct {
     {TRACE, {"bisect", KEY_BISECT, NULL, 0, "find the smallest sets of kinds that must be fp32", 0}},
     {TRACE, {"frame", KEY_FRAME, "DIR", 0, "send a picture through the chain, write what comes out as PNG", 0}},
     {TRACE, {"input", KEY_INPUT, "NAME=FILE", 0, "values of an input from a .npy file (repeatable)", 0}},
+    {COMPARE, {"outputs", KEY_OUTPUTS, NULL, 0, "archives of check --archive: outputs, value by value", 0}},
+    {COMPARE, {"ulps", KEY_ULPS, "N", 0, "with --outputs: distance that is allowed (0: bit for bit)", 0}},
     {COMPARE, {"threshold", KEY_THRESHOLD, "PERCENT", 0, "smallest change that counts (2)", 0}},
     {SCAN, {"basic", KEY_BASIC, NULL, 0, "counts and range only, at the speed of the memory", 0}},
     {SCAN, {"amplitude", KEY_AMPLITUDE, "A", 0, "the largest activation expected (50)", 0}},
@@ -98,7 +101,7 @@ static const struct {
      "missing."},
     {COMPARE, "OLD[,OLD...] NEW[,NEW...]",
      "Sets two records of bench side by side: SAME, FASTER, SLOWER or AMBIGUOUS for each kernel and case.\v"
-     "OLD and NEW are files that bench --json wrote; several runs of one side are joined by commas. Speeds are compared by "
+     "OLD and NEW are files that bench --json wrote, or with --outputs files that check --archive wrote; several runs of one side are joined by commas. Speeds are compared by "
      "the ratio to the ceiling of each run, by times where that ratio says nothing.\n"
      "Exit status: 0 nothing slower, 1 something is slower or no longer timed, 2 usage or input."},
     {SCAN, "FILE...",
@@ -206,6 +209,9 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_BISECT: o->bisect = 1; break;
     case KEY_FRAME: o->frame = arg; break;
     case KEY_THRESHOLD: number(arg, 0, 1000, "threshold", &v, p), o->threshold = v / 100; break;
+    case KEY_ARCHIVE: o->archive = arg; break;
+    case KEY_OUTPUTS: o->outputs = 1; break;
+    case KEY_ULPS: number(arg, 0, 1e15, "ulps", &o->ulps, p); break;
     case KEY_NAIVE: s->tuned = 0; break;
     case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;

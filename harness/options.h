@@ -6,13 +6,15 @@
 
 typedef struct bf_options {
     bf_selection select;
-    const char *json, *junit, *dump;
+    const char *json, *junit, *dump, *archive;
     double timeout; /* seconds a job */
     int parallel;   /* children side by side; 0: one a core */
     int verbose;
     int exhaustive, chain, markdown, numerics;
     int list;       /* fail: the catalogue itself */
     double threshold; /* compare: smallest change of speed that counts, 0.02 for 2 % */
+    int outputs;      /* compare: archives of outputs instead of records of bench */
+    double ulps;      /* compare --outputs: distance that is allowed */
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
@@ -44,6 +46,7 @@ int bf_command_devices(bf_options *);
 int bf_command_fail(bf_options *);
 int bf_command_trace(bf_options *);
 int bf_command_compare(bf_options *);
+int bf_command_compare_outputs(bf_options *); /* compare --outputs */
 /* argv[0] is "report"; the rest goes to reports/report.py as it is. Returns only when that cannot be started. */
 int bf_command_report(int argc, char **argv);
 int bf_command_scan(bf_options *);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive.h"
 #include "dump.h"
 #include "worker.h"
 
@@ -118,6 +119,7 @@ void bf_arena_close(bf_arena *a) {
 typedef struct run {
     const bf_backend *b;
     bf_context *x;
+    const bf_device *d;
     bf_tensor t[BF_MAX_TENSORS]; /* of this kernel's path; outputs own their data */
     void *spare[BF_MAX_TENSORS]; /* the second round's outputs, and room to read inputs back */
     bf_problem p;
@@ -286,6 +288,7 @@ static int stations(run *r, const bf_prepared *pre, const bf_kernel *k, const ch
     pre->c->op->judge(pre->c, k, r->t, pre->expected, v);
     if (pre->c->golden) golden(pre->c, &r->t[pre->c->golden_slot], v);
     if (dump && bf_dump_case(dump, pre, r->t, r->b->name, k, err)) return -1;
+    if (pre->archive && bf_archive_append(pre->archive, r->d, pre->c, k, r->t, v->status, err)) return -1;
     /* A failed judgement keeps its own words; what follows only adds failures. */
     int worse = surroundings(r, v, err);
     if (worse) return worse < 0 ? -1 : 0;
@@ -297,7 +300,7 @@ static int stations(run *r, const bf_prepared *pre, const bf_kernel *k, const ch
 void bf_run_case(const bf_backend *b, bf_context *x, const bf_device *d, const bf_prepared *pre, const bf_kernel *k,
                  const char *dump, bf_row *row) {
     bf_error err = {{0}};
-    run r = {.b = b, .x = x, .p = pre->c->problem};
+    run r = {.b = b, .x = x, .d = d, .p = pre->c->problem};
     bf_verdict *v = &row->verdict;
     int rc = pre->c->op->tensors(&r.p, k->path, r.t, &err);
     uint64_t need = k->scratch ? k->scratch(&r.p) + 2 * GUARD : 0;

@@ -11,6 +11,7 @@ typedef struct bf_prepared {
     const bf_case *c;
     bf_tensor t[BF_MAX_TENSORS];
     bf_expected *expected;
+    int archive; /* outputs go to this file descriptor too (archive.h); 0: nowhere */
 } bf_prepared;
 
 /* want_reference 0: inputs only. */

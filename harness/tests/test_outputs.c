@@ -138,6 +138,7 @@ Test(outputs, a_dump_or_a_picture_that_cannot_be_written_fails) {
     cr_expect_eq(status, BF_EXIT_FAILED, "status %d: %s", status, said);
     cr_expect(strstr(said, "File too large"), "%s", said);
     cr_expect_leq(remove_all(d), 1, "files were left"); /* case.json is small enough */
+    is_refused(RUN((how){0}, "check", "--backend", "cpu", "--archive", "/dev/full", "convert", "n=4", "from=f32", "to=f16"), "/dev/full: write failed: No space left");
     is_refused(RUN((how){0}, "check", "--backend", "cpu", "--dump", "/dev/full", "convert", "n=4", "from=f32", "to=f16"), "/dev/full");
 }
 
