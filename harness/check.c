@@ -15,8 +15,8 @@
 #include "runner.h"
 #include "worker.h"
 
-static volatile int interrupted;
-static void on_interrupt(int sig) { (void)sig, interrupted = 1; }
+static volatile int interrupted, stop; /* stop: by a signal, or by a failing row under --fail-fast */
+static void on_interrupt(int sig) { (void)sig, interrupted = stop = 1; }
 
 /* One line of the final table. */
 typedef struct tally {
@@ -182,6 +182,7 @@ static void take(check *k, int device, uint32_t case_index, uint32_t kernel_inde
     k->counts[s]++, k->done++;
     record_row(k, device, case_index, kernel_index, seconds, v);
     int bad = s != BF_PASS && s != BF_SKIP;
+    if (bad && k->o->fail_fast && !k->o->select.twins) stop = 1;
     if (!k->o->select.twins) {
         char suite[128];
         snprintf(suite, sizeof suite, "%s.%s", d->backend->name, kernel->name);
@@ -225,6 +226,7 @@ static void parent_refused(bf_worker *w, const char *why) {
                                            "device", dev->index, "why", why));
     bf_record_test(d->k->record, dev->backend->name, "open and prove", 0, 0, why);
     d->k->refused++;
+    if (d->k->o->fail_fast) stop = 1;
     if (!d->k->proved[d->device]) bf_record_line(d->k->record, bf_record_device(dev, 0));
 }
 
@@ -288,6 +290,8 @@ static int summary(check *k, size_t jobs_wanted) {
                                         (json_int_t)passed, "failed", (json_int_t)failed, "skipped",
                                         (json_int_t)skipped, "interrupted", interrupted, "done", (json_int_t)k->done,
                                         "wanted", (json_int_t)jobs_wanted));
+    if (stop && !interrupted && k->done < jobs_wanted)
+        printf("\nstopped at the first failure, after %zu of %zu\n", k->done, jobs_wanted);
     if (interrupted) printf("\ninterrupted after %zu of %zu\n", k->done, jobs_wanted);
     printf("\n%ld passed, %ld failed, %ld skipped\n", passed, failed, skipped);
     return failed || interrupted ? BF_EXIT_FAILED : BF_EXIT_OK;
@@ -322,7 +326,7 @@ static int run_devices(check *k, bf_error *err) {
         return bf_fail(err, "%zu cases match but no kernel does%s%s: nothing was checked", k->cases.count,
                        k->o->select.kernel ? ": --kernel " : "", k->o->select.kernel ? k->o->select.kernel : "");
     int parallel = k->o->parallel ? k->o->parallel : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int rc = bf_workers_run(worker, (size_t)k->found.devices, parallel, &interrupted, err);
+    int rc = bf_workers_run(worker, (size_t)k->found.devices, parallel, &stop, err);
     for (int i = 0; i < k->found.devices; i++) free(work[i].jobs.item);
     return rc;
 }

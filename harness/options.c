@@ -14,7 +14,7 @@ const char *argp_program_version = "blackframe " BF_VERSION;
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
        KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_NUMERICS, KEY_MARKDOWN, KEY_LIST,
        KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_FRAME, KEY_INPUT, KEY_THRESHOLD,
-       KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME, KEY_ARCHIVE, KEY_OUTPUTS, KEY_ULPS };
+       KEY_FAIL_FAST, KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME, KEY_ARCHIVE, KEY_OUTPUTS, KEY_ULPS };
 
 /* The commands an option belongs to. */
 enum { CHECK = BF_OPT_CHECK, BENCH = BF_OPT_BENCH, LIST = BF_OPT_LIST, DEVICES = BF_OPT_DEVICES, FAIL = BF_OPT_FAIL,
@@ -45,6 +45,7 @@ static const struct {
     {CHECK | LIST, {"twins", KEY_TWINS, NULL, 0, "run the kernels broken on purpose: each must be caught", 0}},
     {CHECK, {"exhaustive", KEY_EXHAUSTIVE, NULL, 0, "all 2^32 fp32 patterns to bf16 and fp16", 0}},
     {DEVICES, {"numerics", KEY_NUMERICS, NULL, 0, "how each kernel computes, by probes: sums, conversions, functions", 0}},
+    {CHECK, {"fail-fast", KEY_FAIL_FAST, NULL, 0, "stop at the first failing row", 0}},
     {CHECK, {"chain", KEY_CHAIN, NULL, 0, "measure each kernel's chain of additions", 0}},
     {CHECK | BENCH | DEVICES | FAIL | TRACE, {"timeout", KEY_TIMEOUT, "S", 0, "seconds a kernel may take before it counts as hung (120)", 0}},
     {CHECK | DEVICES, {"parallel", 'P', "N", 0, "devices side by side (one a core)", 0}},
@@ -195,6 +196,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_MARKDOWN: o->markdown = 1; break;
     case KEY_NUMERICS: o->numerics = 1; break;
     case KEY_CHAIN: o->chain = 1; break;
+    case KEY_FAIL_FAST: o->fail_fast = 1; break;
     case KEY_LIST: o->list = 1; break;
     case KEY_PLAN: o->plan = arg; break;
     case KEY_SET: append(o->sets, &o->set_count, 32, arg, p); break;

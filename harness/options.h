@@ -11,6 +11,7 @@ typedef struct bf_options {
     int parallel;   /* children side by side; 0: one a core */
     int verbose;
     int exhaustive, chain, markdown, numerics;
+    int fail_fast;  /* check: stop at the first row that is neither a pass nor a skip */
     int list;       /* fail: the catalogue itself */
     double threshold; /* compare: smallest change of speed that counts, 0.02 for 2 % */
     int outputs;      /* compare: archives of outputs instead of records of bench */

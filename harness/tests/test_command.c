@@ -188,6 +188,17 @@ Test(command, every_launch_faulty_and_no_row_is_lost) {
     cr_expect(strstr(output, "0 passed, 8 failed"), "%s", output);
 }
 
+Test(command, fail_fast_stops_at_the_first_failing_row) {
+    with_fake("simt", "1:3");
+    int status = RUN("check", "--fail-fast", "--backend", "cuda", "--timeout", "1", "norm", "m=2,3,4,5", "k=64", "kind=rms");
+    if (status == BF_EXIT_NO_DEVICE) cr_skip_test("no code objects in this build");
+    cr_expect_eq(status, BF_EXIT_FAILED, "%s", output);
+    cr_expect(strstr(output, "stopped at the first failure, after 1 of 8") && strstr(output, "0 passed, 1 failed"), "%s", output);
+    /* Nothing fails: nothing is left out. */
+    cr_expect_eq(RUN("check", "--fail-fast", "--backend", "cpu", "norm", "m=2,3,4,5", "k=64", "kind=rms", "--kernel", "norm_naive"), 0, "%s", output);
+    cr_expect(strstr(output, "4 passed, 0 failed") && !strstr(output, "stopped"), "%s", output);
+}
+
 /* ---- records ---- */
 
 static long rows_of(const char *path, const char *type, int *bad) {
