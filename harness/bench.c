@@ -64,13 +64,13 @@ static int child_job(bf_worker *w, size_t index, void *out) {
         d->prepared_case = -1;
         if (!bf_prepare(&d->b->cases.item[j.case_index], 1, &d->prepared, &err)) d->prepared_case = (int)j.case_index;
     }
-    if (d->prepared_case < 0 || bf_measure(&d->b->found.device[d->device], d->context, bf_kernel_at(j.kernel_index), &d->prepared, d->b->o->size,
-                                            d->b->o->seconds, &row->m, &err) < 0) {
+    const bf_device *dev = &d->b->found.device[d->device];
+    bf_measure_options how = {d->b->o->size, d->b->o->seconds, d->b->o->peers, d->b->o->threads ? d->b->o->threads : dev->units};
+    if (d->prepared_case < 0 || bf_measure(dev, d->context, bf_kernel_at(j.kernel_index), &d->prepared, &how, &row->m, &err) < 0) {
         row->m.status = BF_NOT_TIMED;
         snprintf(row->m.note, sizeof row->m.note, "%.250s", err.text);
     }
-    const bf_backend *b = d->b->found.device[d->device].backend;
-    return b->lost && b->lost(d->context);
+    return dev->backend->lost && dev->backend->lost(d->context);
 }
 
 /* ---- in the parent ---- */
@@ -110,6 +110,22 @@ static void record_row(bench *b, const bf_device *d, const bf_case *c, const bf_
         json_object_set_new(o, "flops", bf_json_real(c->op->flops(&c->problem) / r->steady.median));
     }
     bf_record_line(b->record, o);
+}
+
+static void record_peers(bench *b, const bf_device *d, const bf_case *c, const bf_kernel *k, const bf_measurement *r) {
+    double flops = c->op->flops(&c->problem);
+    for (int i = 0; i < r->peers && r->status != BF_NOT_TIMED; i++) {
+        const bf_peer_measurement *p = &r->peer[i];
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "type", "peer", "peer", p->name, "how", p->how,
+                              "backend", d->backend->name, "name", d->name, "op", k->op, "kernel", k->name, "case", c->line, "seconds",
+                              summary_json(&p->seconds), "ratio", summary_json(&p->ratio), "worst", bf_json_real(p->worst), "flops",
+                              bf_json_real(flops / p->seconds.median));
+        json_object_set_new(o, "source", json_string(c->file ? c->file : "command line"));
+        json_object_set_new(o, "ours_worst", bf_json_real(p->ours));
+        bf_record_line(b->record, o);
+        printf("%41s %5.2f times as fast as %s [%.2f, %.2f], %s; error / bound %.2g, ours %.2g\n", "", p->ratio.median, p->name,
+               p->ratio.low, p->ratio.high, p->how, p->worst, p->ours);
+    }
 }
 
 static void show_row(const bench *b, const bf_device *d, const bf_case *c, const bf_kernel *k, const bf_measurement *r) {
@@ -154,6 +170,7 @@ static void parent_done(bf_worker *w, size_t index, const void *data) {
     b->invalid += r->status == BF_INVALID, b->unsettled += r->status == BF_UNSETTLED;
     record_row(b, dev, c, k, r);
     show_row(b, dev, c, k, r);
+    record_peers(b, dev, c, k, r);
     if (isatty(2)) fprintf(stderr, "bench %zu/%zu ", b->done, b->total), fflush(stderr);
 }
 

@@ -9,7 +9,7 @@
 #include "ceiling.h"
 #include "worker.h"
 
-enum { MIN_ROUNDS = 9, MAX_ROUNDS = 1000, MAX_COPIES = 2048 };
+enum { MIN_ROUNDS = 9, MAX_ROUNDS = 1000, MAX_COPIES = 2048, PEER_ROUNDS = 27 };
 
 #define SHORT_S 20e-6
 #define BATCH_S 10e-3 /* time for one ratio: long beside a clock's tick, short beside a neighbour's moods */
@@ -30,9 +30,13 @@ typedef struct rig {
     void **input, **output; /* the largest of each, a pointer a copy */
     uint64_t input_bytes, output_bytes;
     double *kernel_s, *ceiling_s, *all_kernel, *all_ceiling, ratio[MAX_ROUNDS];
+    bf_peer peer[BF_MAX_PEERS];
+    double peer_launch[BF_MAX_PEERS], peer_s[BF_MAX_PEERS][PEER_ROUNDS], peer_ratio[BF_MAX_PEERS][PEER_ROUNDS];
+    int peers;
 } rig;
 
 static void rig_close(rig *r) {
+    for (int i = 0; i < r->peers; i++) r->peer[i].close(&r->peer[i]);
     for (int i = 0; r->arena && i < r->copies; i++) bf_arena_close(&r->arena[i]);
     for (int i = 0; i < BF_MAX_TENSORS; i++)
         if (r->t[i].role == BF_OUTPUT) free(r->t[i].data);
@@ -112,24 +116,78 @@ static int admit(rig *r, const bf_prepared *pre, bf_measurement *row, bf_error *
     return 1;
 }
 
+/* Opens the peers, judges what they answer on copy 0, and has each run once more to know how long it takes. */
+static void invite(rig *r, const bf_measure_options *o, const bf_prepared *pre, bf_measurement *row) {
+    if (!o->peers || r->k->target != BF_CPU) return;
+    bf_peer p;
+    double ours = bf_peer_error(pre, r->t);
+    for (int i = 0; i < BF_MAX_PEERS; i++) {
+        if (!(i ? bf_peer_blas_open(pre, r->problem, r->copies, o->threads, &p)
+                : bf_peer_ggml_open(o->peers, pre, r->problem, r->copies, o->threads, &p)))
+            continue;
+        bf_peer_measurement *m = &row->peer[r->peers];
+        snprintf(m->name, sizeof m->name, "%s", p.name), snprintf(m->how, sizeof m->how, "%s", p.how);
+        m->ours = ours;
+        int rc = p.run(&p, 0);
+        if (!rc) m->worst = bf_peer_judge(&p, r->t);
+        double t0 = bf_now();
+        if (rc || p.run(&p, r->copies > 1)) {
+            p.close(&p);
+            continue;
+        }
+        r->peer_launch[r->peers] = bf_now() - t0;
+        r->peer[r->peers++] = p;
+    }
+    row->peers = r->peers;
+}
+
 static int settled(const bf_summary *s) { return s->high - s->low < 0.02 * s->median; }
 
-/* Launches for one ratio; at most half of the copies. */
+/* Who takes a turn in a round: the kernel, its ceiling, the peers. */
+static int turns(const rig *r) { return 2 + r->peers; }
+
+/* The copies a turn begins with. Each turn has a section of the copies to itself and goes through it batch by batch, so that what it
+ * finds was last used most of a rotation ago. Sections change hands after each pass, unless a pass is one batch: then the next would
+ * begin with what was used just now. */
+static int place_of(const rig *r, int turn, int batch, int round) {
+    int section = r->copies / turns(r), steps = section / batch;
+    if (steps < 1) return 0; /* fewer copies than turns */
+    if (steps > 1) turn += round / steps;
+    return turn % turns(r) * section + round % steps * batch;
+}
+
+/* Launches for one ratio; at most a section. */
 static int batch_of(const rig *r, double launch) {
-    int most = r->copies > 1 ? r->copies / 2 : 1;
+    int most = r->copies >= turns(r) ? r->copies / turns(r) : 1;
     double n = launch > 0 ? ceil(BATCH_S / launch) : most;
     return n < most ? (n < 1 ? 1 : (int)n) : most;
 }
 
-/* One batch of launches from copy `at` on, of the kernel and, half of the rotation on, of the ceiling. */
-static int time_batch(rig *r, const bf_ceiling *all, int at, int batch, bf_error *err) {
+/* One batch of launches of the kernel, from copy `at` on, and of the ceiling, from copy `there` on. */
+static int time_batch(rig *r, const bf_ceiling *all, int at, int there, int batch, bf_error *err) {
     bf_ceiling some = *all;
-    int there = (at + r->copies / 2) % r->copies;
-    if (there + batch > r->copies) there = r->copies - batch;
     some.copies = batch;
     for (int i = 0; i < 2; i++)
         if (some.part[i]) some.part[i] += there;
     return r->b->time(r->x, r->k, r->problem + at, batch, r->kernel_s, err) || bf_ceiling_time(&some, r->ceiling_s, err);
+}
+
+/* The peers' turns of a round in which the kernel took `launch` seconds a launch. */
+static int time_peers(rig *r, int batch, double launch, int round, bf_error *err) {
+    for (int i = 0; i < r->peers; i++) {
+        bf_peer *p = &r->peer[i];
+        double t[MAX_COPIES];
+        int there = place_of(r, i + 2, batch, round), n = (int)(2 * BATCH_S / r->peer_launch[i]) + 1;
+        if (n > batch) n = batch;
+        for (int c = 0; c < n; c++) {
+            double t0 = bf_now();
+            if (p->run(p, there + c)) return bf_fail(err, "peer %s: a launch failed", p->name);
+            t[c] = bf_now() - t0;
+        }
+        r->peer_s[i][round] = bf_summarize(t, (size_t)n).median;
+        r->peer_ratio[i][round] = launch > 0 ? r->peer_s[i][round] / launch : 0;
+    }
+    return 0;
 }
 
 /* What the samples come to. scale: bytes of the kernel for each byte of the ceiling. */
@@ -148,18 +206,23 @@ static void summarise(rig *r, bf_measurement *row, size_t samples, double scale)
 
 static int measure(rig *r, bf_ceiling *c, double budget, bf_measurement *row, bf_error *err) {
     double scale = (double)(row->bytes_read + row->bytes_written) / (double)c->bytes, start = bf_now();
-    int batch = r->copies, at = 0;
+    int batch = r->copies;
     size_t samples = 0;
     /* One pass over all of the copies is not counted: it pays for page faults and says how long a launch takes. */
-    if (time_batch(r, c, 0, batch, err)) return -1;
+    if (time_batch(r, c, 0, 0, batch, err)) return -1;
     batch = batch_of(r, bf_summarize(r->kernel_s, (size_t)batch).median);
-    for (row->rounds = 0; row->rounds < MAX_ROUNDS; at = at + 2 * batch <= r->copies ? at + batch : 0) {
-        if (time_batch(r, c, at, batch, err)) return -1;
+    for (row->rounds = 0; row->rounds < MAX_ROUNDS;) {
+        if (time_batch(r, c, place_of(r, 0, batch, row->rounds), place_of(r, 1, batch, row->rounds), batch, err)) return -1;
         memcpy(r->all_kernel + samples, r->kernel_s, (size_t)batch * sizeof(double));
         memcpy(r->all_ceiling + samples, r->ceiling_s, (size_t)batch * sizeof(double));
         samples += (size_t)batch;
         double ceiling = bf_summarize(r->ceiling_s, (size_t)batch).median, kernel = bf_summarize(r->kernel_s, (size_t)batch).median;
         r->ratio[row->rounds++] = kernel > 0 ? scale * ceiling / kernel : 0;
+        if (row->rounds <= PEER_ROUNDS) {
+            double t0 = bf_now();
+            if (time_peers(r, batch, kernel, row->rounds - 1, err)) return -1;
+            start += bf_now() - t0;
+        }
         if (row->rounds < MIN_ROUNDS || row->rounds % MIN_ROUNDS) continue;
         double copy[MAX_ROUNDS];
         memcpy(copy, r->ratio, sizeof(double) * (size_t)row->rounds);
@@ -167,6 +230,10 @@ static int measure(rig *r, bf_ceiling *c, double budget, bf_measurement *row, bf
         if (settled(&s) || bf_now() - start > budget) break;
     }
     summarise(r, row, samples, scale);
+    for (int i = 0; i < r->peers; i++) {
+        size_t n = (size_t)(row->rounds < PEER_ROUNDS ? row->rounds : PEER_ROUNDS);
+        row->peer[i].seconds = bf_summarize(r->peer_s[i], n), row->peer[i].ratio = bf_summarize(r->peer_ratio[i], n);
+    }
     for (int i = 1; i < r->copies; i++) r->problem[i] = r->problem[0];
     for (int pass = 0; pass < 2; pass++)
         if (r->b->time(r->x, r->k, r->problem, batch, r->kernel_s, err)) return -1;
@@ -174,19 +241,21 @@ static int measure(rig *r, bf_ceiling *c, double budget, bf_measurement *row, bf
     return 0;
 }
 
-int bf_measure(const bf_device *dev, bf_context *x, const bf_kernel *k, const bf_prepared *pre, double size, double seconds,
+int bf_measure(const bf_device *dev, bf_context *x, const bf_kernel *k, const bf_prepared *pre, const bf_measure_options *o,
                bf_measurement *row, bf_error *err) {
-    rig r = {.b = dev->backend, .x = x, .k = k};
+    static rig r; /* too large for a stack, with all the rounds */
+    r = (rig){.b = dev->backend, .x = x, .k = k};
     bf_ceiling c = {0};
     row->bytes_read = pre->c->op->bytes_read(&pre->c->problem);
     row->bytes_written = pre->c->op->bytes_written(&pre->c->problem);
-    int rc = rig_open(&r, dev, size, pre, row, err);
+    int rc = rig_open(&r, dev, o->size, pre, row, err);
     if (!rc) rc = admit(&r, pre, row, err);
+    if (!rc) invite(&r, o, pre, row);
     if (!rc) rc = bf_ceiling_open(r.b, x, r.copies, r.input, r.input_bytes, r.output, r.output_bytes, row->bytes_read,
                                   row->bytes_written, &c, err);
     if (!rc) {
         snprintf(row->ceiling_name, sizeof row->ceiling_name, "%s", c.name);
-        rc = measure(&r, &c, seconds, row, err);
+        rc = measure(&r, &c, o->seconds, row, err);
         bf_ceiling_close(&c);
     }
     rig_close(&r);

@@ -14,7 +14,7 @@ const char *argp_program_version = "blackframe " BF_VERSION;
 enum { KEY_REQUIRE = 256, KEY_SEED, KEY_SHARD, KEY_JUNIT, KEY_DUMP, KEY_TIER, KEY_WEIGHTS, KEY_TENSOR, KEY_CASES,
        KEY_TWINS, KEY_TIMEOUT, KEY_EXHAUSTIVE, KEY_SECONDS, KEY_SIZE, KEY_THREADS, KEY_NAIVE, KEY_BEST, KEY_CHAIN, KEY_NUMERICS, KEY_MARKDOWN, KEY_LIST,
        KEY_PLAN, KEY_SET, KEY_DEPTH, KEY_REAL, KEY_WIDTHS, KEY_BISECT, KEY_FRAME, KEY_INPUT, KEY_THRESHOLD,
-       KEY_FAIL_FAST, KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME, KEY_ARCHIVE, KEY_OUTPUTS, KEY_ULPS };
+       KEY_FAIL_FAST, KEY_BASIC, KEY_READ, KEY_AMPLITUDE, KEY_CHAIN_NAME, KEY_ARCHIVE, KEY_OUTPUTS, KEY_ULPS, KEY_PEERS };
 
 /* The commands an option belongs to. */
 enum { CHECK = BF_OPT_CHECK, BENCH = BF_OPT_BENCH, LIST = BF_OPT_LIST, DEVICES = BF_OPT_DEVICES, FAIL = BF_OPT_FAIL,
@@ -54,6 +54,7 @@ static const struct {
     {BENCH, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too, not only those that --kernel names in full", 0}},
     {CHECK | BENCH, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
     {BENCH, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
+    {BENCH, {"peers", KEY_PEERS, "DIR", OPTION_ARG_OPTIONAL, "beside OpenBLAS and ggml where installed; DIR holds libggml-base.so, libggml-cpu.so", 0}},
     {LIST, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
     {FAIL, {"list", KEY_LIST, NULL, 0, "only list the catalogue", 0}},
     {TRACE, {"list", KEY_LIST, NULL, 0, "only list the chain: its ops, kinds, shapes", 0}},
@@ -215,6 +216,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_OUTPUTS: o->outputs = 1; break;
     case KEY_ULPS: number(arg, 0, 1e15, "ulps", &o->ulps, p); break;
     case KEY_NAIVE: s->tuned = 0; break;
+    case KEY_PEERS: o->peers = arg ? arg : getenv("GGML") ? getenv("GGML") : ""; break;
     case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;
     case ARGP_KEY_ARG: append(s->words, &s->word_count, 64, arg, p); break;

@@ -19,6 +19,7 @@ typedef struct bf_options {
     double seconds; /* bench: time a kernel may take */
     double size;    /* bench: smallest bytes of distinct buffers rotated through; 0: from the cache */
     int threads;    /* bench, cpu: 0 all */
+    const char *peers; /* bench: folder of ggml's libraries, "" the system's; NULL: no peers */
     const char *plan;    /* trace: precision plan, NULL: fp16 */
     const char *sets[32], *sizes[32], *inputs[8]; /* trace: WHAT=MODE, SYMBOL=NUMBER, INPUT=FILE */
     int set_count, size_count, input_count;

@@ -31,6 +31,8 @@ static void open_library(void) {
     int threads = !getenv("OPENBLAS_NUM_THREADS");
     if (fit) setenv("OPENBLAS_CORETYPE", fit, 1);
     if (threads) setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    /* Its threads would spin for 2^26 clocks after each product, beside whatever is timed next. */
+    setenv("OPENBLAS_THREAD_TIMEOUT", "14", 0);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
     if (fit) unsetenv("OPENBLAS_CORETYPE");

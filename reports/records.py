@@ -22,6 +22,8 @@ SHAPES = {
     "bench": dict(backend=str, name=str, arch=str, op=str, kernel=str, case=str, source=str, status=str, note=str, bytes_read=int, bytes_written=int),
     "timed": dict(first_s=NUMBER, second_s=NUMBER, hot_s=NUMBER, bandwidth=NUMBER, ceiling_bandwidth=NUMBER, steady_s=SUMMARY,
                   ceiling_s=SUMMARY, ratio=SUMMARY, ceiling=str),
+    "peer": dict(peer=str, how=str, backend=str, name=str, op=str, kernel=str, case=str, source=str, seconds=SUMMARY, ratio=SUMMARY, worst=(*NUMBER, None),
+                 ours_worst=(*NUMBER, None)),
     "memcpy": dict(bytes=int, bandwidth=NUMBER),
     "failure": dict(id=str, name=str, kind=str, mechanism=str, fix=str, backend=str, verdict=str, input=str, seen=str, why=str, again=str, tables=list),
     "numerics": dict(backend=str, device=int, family=str, kernel=str),

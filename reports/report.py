@@ -105,7 +105,6 @@ def context(records, isa, shots):
     twins, fails = tables.twins(records.of("twin")), tables.failures(records)
     correct, timed = tables.correctness(checks, records), tables.bench(benches, records)
     kernels = tables.bench_by_kernel(timed)
-    peers = [r for r in records.of("peer") if rec.fits(r, dict(peer=str, backend=str, kernel=str, case=str, ratio=rec.SUMMARY))]
     return dict(
         verdict=tables.verdict(checks, twins, benches, refused, fails), machines=records.machines, several=records.several(), label=records.label,
         devices=devices, findings=rec.unique(records.of("finding"), lambda f: (f["machine"], f["what"], f["why"])), refused=refused,
@@ -113,7 +112,7 @@ def context(records, isa, shots):
         failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
         kernels=kernels, timed=timed, shown=tables.shown(timed), memcpy=next(iter(records.of("memcpy")), None),
         not_timed=[b for b in benches if b["status"] == "NOT TIMED"][:100], cold=tables.cold([r for r in timed if r["status"] != "SHORT"]),
-        energy=[r for r in timed if rec.fits(r.get("watts"), rec.NUMBER)], peers=peers, predicted=predict.tables(isa, facts),
+        energy=[r for r in timed if rec.fits(r.get("watts"), rec.NUMBER)], peers=tables.peers(records), predicted=predict.tables(isa, facts),
         projection=project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts), facts=facts,
         not_measured=tables.not_measured(devices, benches, isa),
         commands=list(dict.fromkeys("blackframe " + " ".join([r["command"]] + r["arguments"]) for r in records.of("run"))),

@@ -146,6 +146,17 @@ def shown(rows):
     return [rows[i] for i in sorted(order[:ROWS_MOST])]
 
 
+def peers(records):
+    """A row a peer and timing of ours; the geometric mean of the ratios by peer and op."""
+    rows = [dict(p, label=records.label(p), short=short(p["case"], p["source"]), ms=p["seconds"]["median"] * 1e3, error=fraction(p["worst"]),
+                 own=fraction(p["ours_worst"]), sure="faster" if p["ratio"]["low"] > 1 else "slower" if p["ratio"]["high"] < 1 else "even")
+            for p in records.of("peer")]
+    means = [dict(peer=peer, op=op, cases=len(g), mean=statistics.geometric_mean(p["ratio"]["median"] for p in g),
+                  low=min(p["ratio"]["median"] for p in g), high=max(p["ratio"]["median"] for p in g))
+             for (peer, op), g in sorted(groups(rows, lambda p: (p["peer"], p["op"])).items())]
+    return dict(rows=rows, means=means) if rows else None
+
+
 def cold(rows):
     """First, second and hot launches as factors of the steady cold one, by kernel."""
     out = []

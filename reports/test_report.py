@@ -24,6 +24,8 @@ SPAN = dict(median=1e-3, low=0.99e-3, high=1.01e-3)
 BENCH = dict(type="bench", backend="cpu", name="P", arch="x", op="q4k_matvec", kernel="k", case="q4k_matvec m=4096 k=14336 n=1", source="cases/bench.case",
              status="VALID", note="", bytes_read=33000000, bytes_written=16384, first_s=5e-3, second_s=1e-3, hot_s=5e-4, bandwidth=33e9, ceiling_bandwidth=40e9,
              steady_s=SPAN, ceiling_s=SPAN, ratio=dict(median=0.825, low=0.82, high=0.83), ceiling="stream", flops=117e9)
+PEER = dict(type="peer", peer="ggml 0", how="mul_mat", backend="cpu", name="P", op="q4k_matvec", kernel="k", case="q4k_matvec m=4096 k=14336 n=1", source="cases/bench.case",
+            seconds=SPAN, ratio=dict(median=1.75, low=1.7, high=1.8), worst=None, ours_worst=0.001)
 ISA = dict(kernel="q4k_matvec_int8_n1", arch="sm_61", registers=61, shared=0, spill=0, threads=128, warps=32, file="f.cu", isa=dict(unit="weight", per_trip="128"),
            hot=dict(instructions=157, counted=157, mix={"int": 72, "convert": 12}, loads={"128": 11}, dots=32, bytes=176))
 NUMERICS = dict(type="numerics", backend="cpu", device=0, family="sums", op="linear", kernel="k", accumulator_bits=24.0, order="sequential", integers_wrong=0.0)
@@ -58,13 +60,14 @@ def good_report(folder):
     evil = dict(CHECK, kernel="<script>alert(1)</script>", status="FAIL", mismatched=1, note="a | b ` <img src=x>\n# title")
     other = dict(RUN, processor="Q")
     rc, err, page, md = report(folder, {
-        "a.jsonl": lines(RUN, DEVICE, CHECK, evil, BENCH), "b.jsonl.gz": lines(other, dict(DEVICE, name="Q"), dict(BENCH, name="Q", bandwidth=66e9)),
+        "a.jsonl": lines(RUN, DEVICE, CHECK, evil, BENCH, PEER), "b.jsonl.gz": lines(other, dict(DEVICE, name="Q"), dict(BENCH, name="Q", bandwidth=66e9)),
         "isa.json": json.dumps([ISA]), "frame-sound.png": b"\x89PNG\r\n\x1a\n" + bytes(9)})
     expect(rc == 0, err)
     expect("<script" not in page and "&lt;script&gt;" in page and "<img src=x" not in page, "a record's text reached the page as markup")
     expect("<script" not in md and "\n# title" not in md, "a record's text reached the Markdown as markup")
     expect("1 of 2 checks FAILED" in page and "1 of 2 checks FAILED" in md, "the verdict hides a failure")
     expect("33.00" in page and "66.00" in page and "82.5 %" in page, "figures of the two machines")
+    expect("1.75 x" in page and "1.70 to 1.80" in page and "not finite" in page and "| 1.75 |" in md, "the peer, its interval and its error")
     expect("<b>A</b>: P" in page and "<b>B</b>: Q" in page, "two machines are told apart")
     expect("data:image/png;base64,iVBOR" in page, "the picture is inside")
     expect(page.count("predicted, not measured") > 2, "the label of predictions")

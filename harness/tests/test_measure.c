@@ -70,7 +70,7 @@ static bf_measurement measure(struct world w) {
     const bf_kernel *k = NULL;
     for (size_t i = 0; i < bf_kernel_count(); i++)
         if (bf_kernel_at(i)->target == BF_CPU && !strcmp(bf_kernel_at(i)->name, "convert_naive")) k = bf_kernel_at(i);
-    cr_assert_eq(bf_measure(&device, x, k, &pre, 0, 0.2, &m, &err), 0, "%s", err.text);
+    cr_assert_eq(bf_measure(&device, x, k, &pre, &(bf_measure_options){.seconds = 0.2}, &m, &err), 0, "%s", err.text);
     bf_unprepare(&pre);
     bf_case_list_free(&cases);
     cpu->close(x);
