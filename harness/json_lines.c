@@ -36,20 +36,39 @@ static int take_line(bf_json_line *l, const char *line, size_t length, int (*tak
     return rc;
 }
 
+typedef struct buffer {
+    char *text;
+    size_t room;
+} buffer;
+
+/* The next line; 0 at the end, -1 without memory. What is longer than may be is cut behind one byte too many: a line without an end
+ * must not fill the memory, as it would with getline. */
+static int next_line(FILE *f, buffer *b, size_t *length) {
+    *length = 0;
+    for (;;) {
+        if (b->room - *length < 2) {
+            char *more = b->room < BF_JSON_LINE_MOST + 2 ? realloc(b->text, b->room ? 2 * b->room : 4096) : NULL;
+            if (!more) return b->room < BF_JSON_LINE_MOST + 2 ? -1 : 1;
+            b->text = more, b->room = b->room ? 2 * b->room : 4096;
+        }
+        if (!fgets(b->text + *length, (int)(b->room - *length), f)) return *length > 0;
+        *length += strlen(b->text + *length);
+        if (*length && b->text[*length - 1] == '\n') return --*length, 1;
+    }
+}
+
 int bf_json_lines_stream(FILE *f, const char *label, int (*take)(const bf_json_line *, void *), void *user, bf_error *err) {
     bf_json_line l = {.path = label, .err = err};
-    char *line = malloc(BF_JSON_LINE_MOST + 2);
-    int rc = line ? 0 : bf_fail(err, "%s: out of memory", label);
-    /* fgets, not getline: a line without an end must not fill the memory. */
-    while (!rc && fgets(line, BF_JSON_LINE_MOST + 2, f)) {
-        size_t n = strlen(line);
+    buffer b = {0};
+    size_t length;
+    int rc = 0, got = 0;
+    while (!rc && (got = next_line(f, &b, &length)) > 0) {
         l.number++;
-        if (n == BF_JSON_LINE_MOST + 1 && line[n - 1] != '\n') n++;
-        else if (n && line[n - 1] == '\n') n--;
-        rc = take_line(&l, line, n, take, user);
+        rc = take_line(&l, b.text, length, take, user);
     }
+    if (!rc && got < 0) rc = bf_fail(err, "%s: line %ld: out of memory", label, l.number + 1);
     if (!rc && ferror(f)) rc = bf_fail(err, "%s: %s", label, strerror(errno));
-    free(line);
+    free(b.text);
     return rc;
 }
 

@@ -113,6 +113,8 @@ static const struct {
      "Exit status: 0 scanned, 1 a tensor is damaged or overflows fp16, 2 usage or input."},
 };
 
+unsigned bf_options_argp_flags;
+
 typedef struct parse {
     bf_options *o;
     bf_error *err;
@@ -241,7 +243,7 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
     static char name[64];
     snprintf(name, sizeof name, "blackframe %s", argv[0]);
     argv[0] = name;
-    error_t rc = argp_parse(&argp, argc, argv, 0, NULL, &p);
+    error_t rc = argp_parse(&argp, argc, argv, bf_options_argp_flags, NULL, &p);
     argv[0] = name + 11;
     if (rc) return bf_fail(err, "command line: %s", strerror(rc));
     return p.failed ? -1 : 0;

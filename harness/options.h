@@ -37,6 +37,7 @@ enum { BF_OPT_CHECK = 1, BF_OPT_BENCH = 2, BF_OPT_LIST = 4, BF_OPT_DEVICES = 8, 
        BF_OPT_COMPARE = 64, BF_OPT_SCAN = 128 };
 
 /* argv[0] is the command's name. 0, or -1 with err: a usage error. --help and --usage print and exit 0. */
+extern unsigned bf_options_argp_flags; /* 0; fuzzing sets ARGP_NO_EXIT and the like */
 int bf_options_parse(int which, int argc, char **argv, const char *program, bf_options *, bf_error *);
 
 int bf_command_check(bf_options *);

@@ -112,7 +112,57 @@ CHAIN = {
     "wrong": "chain t depth=2 tokens=4\ninput x width=32\nblock\nlinear x x rows=8\n",
 }
 
-for folder, files in (("gguf", GGUF), ("npy", NPY), ("case", CASE), ("safetensors", SAFETENSORS), ("chain", CHAIN)):
+# The first byte is the command: 0 check, 1 bench, 2 list, 3 devices, 4 fail, 5 trace, 6 compare, 7 scan.
+OPTIONS = {
+    "check": "\0--backend=cpu\n--kernel\n*_naive\n--suite\nsmoke\n--tier\nfull\n--seed=7\n--shard=1/2\n-j\nx.json\n--junit=y.xml\n--timeout\n.5\n-P2\n-v",
+    "line": "\0convert\nn=4\nfrom=f32\nto=f16\n--seed\n0x10\n--archive=a\n--dump=d",
+    "op": "\0norm\n--twins\n--chain\n--exhaustive\n--best\n--require=cpu,cuda\n--cases=.",
+    "weights": "\0--weights\nw.gguf\n--tensor=*q*\nq4k_matvec\nn=1,2",
+    "bench": "\1--seconds=0.01\n--size\n1e3\n--naive\n--threads=2\nstream\nn=64\nmode=copy",
+    "list": "\2--markdown\n--\n-x",
+    "devices": "\3--numerics\n--twins\n-k\nlinear*",
+    "fail": "\4--list\nA1\nB2",
+    "trace": "\5llama\n--plan=fp16\n--set=norm=fp32\n--depth=3\n--real-width\n--size=width=64\n--bisect\n--frame=f\n--input\nx=x.npy\n--weights=m.gguf",
+    "compare": "\6a.jsonl,b.jsonl\nc.jsonl\n--threshold=1\n--outputs\n--ulps=4",
+    "scan": "\7m.gguf\n--basic\n--amplitude=1e3\n--chain=llama\n--read\n--threads=1",
+    "wrong": "\0--tier=slow\n--shard=3/2\n--seed=-1\n--timeout=nan\n--help\n--version\n--usage\n--no-such",
+    "nan": "\0--timeout=nan\nnorm",
+    "many": "\0" + "\n".join(f"-s{i}" for i in range(70)),
+    "words": "\0" + "\n".join(["norm"] * 70),
+}
+SPEED = {"median": 1.0, "low": 0.5, "high": 2}
+TIMING = {"type": "bench", "backend": "cpu", "name": "p", "op": "convert", "kernel": "k", "case": "convert n=4", "source": "a.gguf:t", "status": "VALID",
+          "ceiling": "c", "steady_s": SPEED, "ratio": SPEED, "bandwidth": 2.5, "flops": 3}
+OUTPUT = {"type": "output", "op": "convert", "case": "convert n=1", "kernel": "k", "path": "", "backend": "cpu", "device": 0, "arch": "a", "status": "PASS", "tensor": "y"}
+
+
+def fnv(data):
+    h = 0xCBF29CE484222325
+    for b in data:
+        h = (h ^ b) * 0x100000001B3 % 2**64
+    return f"{h:016x}"
+
+
+def output(dtype, shape, data, **more):
+    return {**OUTPUT, "dtype": dtype, "shape": shape, "hash": fnv(data), "values": data.hex(), **more}
+
+
+def lines(*rows):
+    return "".join(json.dumps(r, separators=(",", ":")) + "\n" for r in rows)
+
+
+RECORD = {
+    "timings": lines({"type": "run"}, TIMING, {**TIMING, "kernel": "l", "status": "INVALID"}, {**TIMING, "kernel": "m", "status": "NOT TIMED"}, TIMING),
+    "short": lines({**TIMING, "status": "SHORT", "flops": 1e300, "bandwidth": 1e-300}, {**TIMING, "status": "UNSETTLED", "steady_s": {**SPEED, "high": 1e308}}),
+    "floats": lines(output("f16", [2], bytes.fromhex("003c007e")), output("f16", [2], bytes.fromhex("013c017c")), output("f32", [1], bytes(4)),
+                    output("f32", [], bytes.fromhex("00000080"), of="t")),
+    "integers": lines(output("i8", [3], b"\x80\0\x7f"), output("i8", [1, 3], b"\x7f\1\x80"), output("u64", [1], b"\xff" * 8), output("u64", [1], bytes(8))),
+    "empty": lines(output("f32", [0, 4], b""), {**OUTPUT, "dtype": "f64", "shape": [1 << 20, 1 << 30], "hash": "0" * 16}),
+    "rank": lines({**OUTPUT, "dtype": "f16", "shape": [1, 1, 1, 1, 1], "hash": fnv(b"\0\0"), "values": "0000"}),
+    "wrong": lines({**TIMING, "ratio": 1}, {"type": "output"}) + "[]\n{",
+}
+
+for folder, files in (("gguf", GGUF), ("npy", NPY), ("case", CASE), ("safetensors", SAFETENSORS), ("chain", CHAIN), ("options", OPTIONS), ("record", RECORD)):
     (here / folder).mkdir(exist_ok=True)
     for name, data in files.items():
         (here / folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
