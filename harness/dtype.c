@@ -8,7 +8,8 @@ static const struct {
     uint32_t bytes, elements; /* `bytes` hold `elements` */
 } dtypes[BF_DTYPES] = {
     [BF_NONE] = {"none", 0, 1}, [BF_F32] = {"f32", 4, 1},       [BF_F16] = {"f16", 2, 1}, [BF_BF16] = {"bf16", 2, 1},
-    [BF_F64] = {"f64", 8, 1},   [BF_Q4_K] = {"q4_k", 144, 256}, [BF_I8] = {"i8", 1, 1},   [BF_I32] = {"i32", 4, 1},
+    [BF_F64] = {"f64", 8, 1},   [BF_Q4_K] = {"q4_k", 144, 256}, [BF_Q6_K] = {"q6_k", 210, 256}, [BF_Q8_0] = {"q8_0", 34, 32},
+    [BF_I8] = {"i8", 1, 1},   [BF_I32] = {"i32", 4, 1},
     [BF_U32] = {"u32", 4, 1},   [BF_U64] = {"u64", 8, 1},
 };
 
@@ -21,6 +22,8 @@ uint64_t bf_dtype_bytes(bf_dtype type, int64_t elements) {
     if (__builtin_mul_overflow((uint64_t)elements / dtypes[type].elements, dtypes[type].bytes, &bytes)) return UINT64_MAX;
     return bytes;
 }
+
+int bf_dtype_is_block(bf_dtype type) { return known(type) && dtypes[type].elements > 1; }
 
 const char *bf_dtype_name(bf_dtype type) { return known(type) ? dtypes[type].name : dtypes[BF_NONE].name; }
 

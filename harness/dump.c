@@ -34,7 +34,7 @@ static int write_tensor(const char *dir, const bf_tensor *t, bf_error *err) {
     int64_t dim[4], bytes = (int64_t)t->bytes;
     snprintf(path, sizeof path, "%s/%s.npy", dir, t->name);
     for (int i = 0; i < t->rank; i++) dim[i] = t->dim[i];
-    if (t->type == BF_Q4_K) return npy_write(path, "u1", 1, &bytes, t->data, err);
+    if (bf_dtype_is_block(t->type)) return npy_write(path, "u1", 1, &bytes, t->data, err);
     return npy_write(path, npy_type(t->type), t->rank, dim, t->data, err);
 }
 

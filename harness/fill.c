@@ -260,10 +260,10 @@ static void scales_of(bf_fill f, const block_rng *b, uint32_t sc[8], uint32_t mn
     }
 }
 
-/* d and dmin as fp16 bits. `base`: d of weights of deviation 0.025 with scales near 44 and nibbles uniform. */
-static void header_of(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, const uint32_t r[4], uint32_t *d,
+/* d and dmin as fp16 bits. `size`: d of weights of deviation 0.025 (Q4_K: with scales near 44 and nibbles uniform). */
+static void header_of(bf_fill f, double size, uint64_t seed, uint32_t stream, int64_t row, const uint32_t r[4], uint32_t *d,
                       uint32_t *dmin) {
-    double base = 1.2e-4 * (0.5 + (double)(r[0] >> 8) * 0x1p-24), factor = 1;
+    double base = size * (0.5 + (double)(r[0] >> 8) * 0x1p-24), factor = 1;
     double lean = 7.5 * (0.95 + (double)(r[1] >> 8) * 0.1 * 0x1p-24);
     if (f == BF_FILL_OUTLIER && (row + 1) % 8 == 0) factor = 50;
     if (f == BF_FILL_HEAVY) factor = power2((int)(r[2] % 17) - 8);
@@ -293,7 +293,7 @@ static void fill_block(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, u
     bf_random4(seed, stream, index * 16 + 9, h);
     bf_random4(seed, stream, index * 16 + 10, b.r);
     bf_random4(seed, stream, index * 16 + 11, b.s);
-    header_of(f, seed, stream, row, h, &d, &dmin);
+    header_of(f, 1.2e-4, seed, stream, row, h, &d, &dmin);
     scales_of(f, &b, sc, mn);
     put16(out, d), put16(out + 2, dmin);
     pack_scales(out + 4, sc, mn);
@@ -306,4 +306,46 @@ void bf_fill_q4_k(bf_fill f, uint64_t seed, uint32_t stream, int64_t rows, int64
     for (int64_t row = 0; row < rows; row++)
         for (int64_t b = 0; b < blocks; b++)
             fill_block(f, seed, stream, row, (uint64_t)(row * blocks + b), p + 144 * (row * blocks + b));
+}
+
+/* ---- Q6_K, Q8_0 ---- */
+
+/* Sixteen signed scales from sixteen random bytes. */
+static void signed_scales(bf_fill f, unsigned char *s) {
+    static const unsigned char extreme[4] = {0, 1, 127, 128};
+    for (int i = 0; i < 16; i++) {
+        int sign = s[i] & 128 ? -1 : 1, v = sign * (24 + s[i] % 40);
+        if (f == BF_FILL_INTEGER) v = sign * (s[i] % 4);
+        if (f == BF_FILL_EDGE || f == BF_FILL_FINITE_EDGE) v = extreme[s[i] % 4];
+        if (f == BF_FILL_SWAMP) v = 32;
+        if (f == BF_FILL_CONSTANT) v = 40;
+        s[i] = (unsigned char)v;
+    }
+}
+
+static void fill_qblock(bf_fill f, bf_dtype type, uint64_t seed, uint32_t stream, int64_t row, uint64_t index, unsigned char *out) {
+    uint32_t w[56], d, unused, h[4], q6 = type == BF_Q6_K, bytes = q6 ? 210 : 34;
+    for (uint32_t i = 0; 16 * i < bytes; i++) bf_random4(seed, stream, index * 16 + i, w + 4 * i);
+    memcpy(out, w, bytes);
+    if (f == BF_FILL_BITS || f == BF_FILL_ALL16 || f == BF_FILL_TIES) return;
+    bf_random4(seed, stream, index * 16 + 15, h);
+    header_of(f, q6 ? 3.1e-5 : 3.4e-4, seed, stream, row, h, &d, &unused);
+    if (!q6) {
+        put16(out, d);
+        if (f == BF_FILL_CONSTANT || f == BF_FILL_SWAMP) memset(out + 2, f == BF_FILL_SWAMP ? 8 : 9, 32);
+        return;
+    }
+    signed_scales(f, out + 192);
+    put16(out + 208, d);
+    if (f != BF_FILL_CONSTANT && f != BF_FILL_SWAMP) return;
+    memset(out, f == BF_FILL_SWAMP ? 0x88 : 0x99, 128); /* 8 or 9, and 32 of the upper bits, less 32 */
+    memset(out + 128, 0xaa, 64);
+}
+
+void bf_fill_qblock(bf_fill f, bf_dtype type, uint64_t seed, uint32_t stream, int64_t rows, int64_t blocks, void *out) {
+    unsigned char *p = out;
+    uint64_t bytes = type == BF_Q6_K ? 210 : 34;
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t b = 0; b < blocks; b++)
+            fill_qblock(f, type, seed, stream, row, (uint64_t)(row * blocks + b), p + bytes * (uint64_t)(row * blocks + b));
 }

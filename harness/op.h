@@ -42,12 +42,13 @@ typedef struct bf_tensor {
     bf_tensor_role role;
     bf_dtype type;
     int rank;
-    int64_t dim[4]; /* elements, slowest first; Q4_K: last dim in weights */
+    int64_t dim[4]; /* elements, slowest first; block types: last dim in weights */
     uint64_t bytes;
     void *data; /* host memory, owned by whoever allocated it */
 } bf_tensor;
 
-uint64_t bf_dtype_bytes(bf_dtype type, int64_t elements); /* Q4_K: elements must be a multiple of 256 */
+uint64_t bf_dtype_bytes(bf_dtype type, int64_t elements); /* 0 unless elements fill whole blocks: Q4_K and Q6_K 256, Q8_0 32 */
+int bf_dtype_is_block(bf_dtype type);                     /* 1: weights share scales, a single one has no bytes */
 const char *bf_dtype_name(bf_dtype type);                 /* "f32", "bf16", "q4_k", ... */
 bf_dtype bf_dtype_parse(const char *name);                /* BF_NONE if unknown */
 
@@ -64,7 +65,7 @@ struct bf_case {
     char *expect;     /* "zeros": many exact zeros are right; NULL otherwise */
     char *kernel;     /* glob on kernel names this case is for, NULL: all */
     char *tier;       /* "quick" (default), "full", "bench" (only timed) */
-    const void *real; /* --weights: the Q4_K bytes of the weight tensor, mapped; NULL: filled */
+    const void *real; /* --weights: the bytes of the weight tensor, of the type of input `weights`, mapped; NULL: filled */
     uint64_t real_bytes;
     const float *golden; /* --weights: what the file says output `golden_slot` must be, bit for bit (any NaN = any NaN) */
     int golden_slot;

@@ -1,13 +1,13 @@
-/* weights.h: cases made from the Q4_K tensors of a GGUF file. */
+/* weights.h: cases made from the Q4_K, Q6_K and Q8_0 tensors of a GGUF file. */
 #ifndef BF_WEIGHTS_H
 #define BF_WEIGHTS_H
 
 #include "case.h"
 
-/* Appends, for every two-dimensional Q4_K tensor whose name matches the glob (NULL: all), a dequantisation to fp32 and a mat-vec
- * with one column, or, with `line` given (an op and its keys, without m and k), that case. m and k are the tensor's,
- * bf_case.file is "FILE:TENSOR". The file stays mapped for the life of the process. -1 with err when it is not a sound
- * GGUF file or has no such tensor. */
+/* Appends, for every Q4_K, Q6_K and Q8_0 tensor whose name matches the glob (NULL: all), a dequantisation to fp32 and a mat-vec
+ * with one column, or, with `line` given (an op and its keys, without m and k), that case on the tensors whose type the op
+ * takes. m and k are the tensor's, bf_case.file is "FILE:TENSOR". The file stays mapped for the life of the process. -1 with
+ * err when it is not a sound GGUF file or has no such tensor. */
 int bf_weights_cases(const char *path, const char *glob, const char *line, bf_case_list *, bf_error *);
 
 #endif

@@ -20,7 +20,7 @@ import numpy as np
 
 import ref_conv
 import ref_q4k_matmul
-from formats import decode, encode, q4_k_parts
+from formats import decode, encode, q4_k_parts, qblock_parts
 from ref_attention import attention
 from ref_linear import linear
 from ref_norm import norm
@@ -129,9 +129,19 @@ def q4k_dequant(run):
     yield from compare(run, "y", decode(run.types["y"], encode(run.types["y"], f32)))
 
 
+def qblock_dequant(run):
+    w, _ = qblock_parts(run.types["w"], run.raw("w"), int(run.number("m")), int(run.number("k")))
+    yield from compare(run, "y", decode(run.types["y"], encode(run.types["y"], w)))
+
+
 def q4k_matvec(run):
     m, k, n = (int(run.number(f, 1)) for f in "mkn")
-    scaled, minimum, bad_row = q4_k_parts(run.raw("w"), m, k)
+    kind, own, parts = run.types["w"], 3, 2
+    if kind == "q4_k":
+        scaled, minimum, bad_row = q4_k_parts(run.raw("w"), m, k)
+    else:  # no minimum: two roundings a term; a block of 32 is one addend of q8_0
+        scaled, bad_row = qblock_parts(kind, run.raw("w"), m, k)
+        minimum, own, parts = np.zeros_like(scaled), 2, 1 if kind == "q8_0" else 2
     scaled[bad_row], minimum[bad_row] = 0, 0
     x = run.values("x").reshape(n, k)
     bad_column = ~np.isfinite(x).all(axis=1)
@@ -148,8 +158,8 @@ def q4k_matvec(run):
     if run.meta.get("path") in ref_q4k_matmul.UNIT:
         yield from ref_q4k_matmul.narrow(run, compare, run.meta["path"], scaled, minimum, x, y)
         return
-    longest = 2 * (k // 32) + 16 if int8 else k + 8
-    yield from compare(run, "y", y, gamma(longest + 3) * magnitude + k * U64 * magnitude + k * 2.0**-149)
+    longest = parts * (k // 32) + 16 if int8 else k + 8
+    yield from compare(run, "y", y, gamma(longest + own) * magnitude + k * U64 * magnitude + k * 2.0**-149)
     bound = run.raw("bound-y")
     if bound is not None:
         yield from bound_is_proportional(np.asarray(bound).reshape(n, m), magnitude)
@@ -196,6 +206,7 @@ def stream(run):
 
 
 CHECKS = {"convert": convert, "q4k_dequant": q4k_dequant, "q4k_matvec": q4k_matvec, "q4k_matmul": q4k_matvec,
+          "qblock_dequant": qblock_dequant, "qblock_matmul": q4k_matvec,
           "stream": stream,
           "linear": lambda run: linear(run, compare),
           "conv": lambda run: compare(run, "y", *ref_conv.outputs(run)),

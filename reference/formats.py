@@ -1,4 +1,4 @@
-"""Number and block formats in numpy, independent of the C code: bf16, fp16, fp32 and Q4_K.
+"""Number and block formats in numpy, independent of the C code: bf16, fp16, fp32, Q4_K, Q6_K and Q8_0.
 
 fp16 and fp32 are numpy's own types; bf16 is rounded through the exponent. Source of Q4_K: the GGUF specification.
 """
@@ -57,3 +57,21 @@ def q4_k_parts(data, m, k):
         floor = np.broadcast_to((dmin * minimum)[:, :, None], scaled.shape)
     bad = ~(np.isfinite(d) & np.isfinite(dmin)).reshape(m, k // 256).all(axis=1)
     return scaled.reshape(m, k), floor.reshape(m, k).copy(), bad
+
+
+def qblock_parts(kind, data, m, k):
+    """d*sc*q of m rows of k weights of q6_k or q8_0 in float64 [m][k], and which rows have a non-finite d. From ggml's layout."""
+    size, count = {"q6_k": (210, 256), "q8_0": (34, 32)}[kind]
+    b = np.asarray(data, np.uint8).reshape(m * k // count, size)
+    if kind == "q8_0":
+        d = b[:, 0:2].copy().view(np.float16).astype(np.float64)
+        weight = b[:, 2:].copy().view(np.int8).astype(np.float64)
+    else:
+        d = b[:, 208:210].copy().view(np.float16).astype(np.float64)
+        low = b[:, :128].reshape(-1, 2, 1, 64) >> np.array([0, 4], np.uint8).reshape(1, 1, 2, 1) & 15
+        high = b[:, 128:192].reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8).reshape(1, 1, 4, 1) & 3
+        q = low.reshape(-1, 256).astype(np.float64) + 16.0 * high.reshape(-1, 256) - 32
+        weight = q * np.repeat(b[:, 192:208].copy().view(np.int8).astype(np.float64), 16, axis=1)
+    with np.errstate(invalid="ignore"):
+        w = (d * weight).reshape(m, k)
+    return w, ~np.isfinite(d).reshape(m, k // count).all(axis=1)

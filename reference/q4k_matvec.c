@@ -7,16 +7,20 @@
 
 #include "blas.h"
 #include "q4_k.h"
+#include "qblock.h"
 
 enum { PANEL = 32, WIDE_PANEL = 128 /* rows dequantised at a time: 3 x 3.7 MB at k = 14336; more for many columns */ };
 
 /* Rows [r, r + rows) into wide, sizes and, where wanted, plain ([rows][k] each). */
-static void decode_panel(const unsigned char *w, int64_t k, int64_t r, int64_t rows, double *wide, double *sizes,
+static void decode_panel(bf_dtype type, const unsigned char *w, int64_t k, int64_t r, int64_t rows, double *wide, double *sizes,
                          double *plain, const bf_ref_q4k_sums *s) {
-    int64_t row_bytes = k / BF_REF_Q4_K_WEIGHTS * BF_REF_Q4_K_BYTES;
+    bf_ref_qblock size = {.bytes = BF_REF_Q4_K_BYTES, .weights = BF_REF_Q4_K_WEIGHTS};
+    if (type != BF_Q4_K) size = bf_ref_qblock_of(type);
     for (int64_t i = 0; i < rows; i++) {
+        const unsigned char *bytes = w + (r + i) * (k / size.weights * size.bytes);
         double *row = wide + i * k, sum = 0, top = 0;
-        s->bad_row[r + i] = !bf_ref_q4_k_row(w + (r + i) * row_bytes, k, row, sizes + i * k);
+        s->bad_row[r + i] = type == BF_Q4_K ? !bf_ref_q4_k_row(bytes, k, row, sizes + i * k)
+                                            : !bf_ref_qblock_row(type, bytes, k, row, sizes + i * k);
         if (s->bad_row[r + i]) {
             memset(row, 0, sizeof *row * (size_t)k);
             memset(sizes + i * k, 0, sizeof *sizes * (size_t)k);
@@ -31,7 +35,7 @@ static void decode_panel(const unsigned char *w, int64_t k, int64_t r, int64_t r
     }
 }
 
-int bf_ref_q4k_product(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n,
+int bf_ref_q4k_product(bf_dtype type, const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n,
                        const bf_ref_q4k_sums *s, bf_error *err) {
     if (bf_blas_open(err)) return -1;
     int64_t panel = n > 8 ? WIDE_PANEL : PANEL;
@@ -41,7 +45,7 @@ int bf_ref_q4k_product(const unsigned char *w, int64_t m, int64_t k, const doubl
     for (int64_t i = 0; i < n * k; i++) abs_x[i] = fabs(x[i]);
     for (int64_t r = 0; r < m; r += panel) {
         int64_t rows = m - r < panel ? m - r : panel;
-        decode_panel(w, k, r, rows, wide, sizes, plain, s);
+        decode_panel(type, w, k, r, rows, wide, sizes, plain, s);
         bf_blas_product(n, rows, k, x, wide, s->y + r, m);
         bf_blas_product(n, rows, k, abs_x, sizes, s->magnitude + r, m);
         if (s->plain) bf_blas_product(n, rows, k, abs_x, plain, s->plain + r, m);
@@ -53,7 +57,7 @@ int bf_ref_q4k_product(const unsigned char *w, int64_t m, int64_t k, const doubl
 int bf_ref_q4k_matvec(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n, double *y,
                       double *magnitude, unsigned char *bad_row, bf_error *err) {
     bf_ref_q4k_sums s = {.y = y, .magnitude = magnitude, .bad_row = bad_row};
-    return bf_ref_q4k_product(w, m, k, x, n, &s, err);
+    return bf_ref_q4k_product(BF_Q4_K, w, m, k, x, n, &s, err);
 }
 
 void bf_ref_q4k_matvec_int8(const unsigned char *w, int64_t m, int64_t k, const int8_t *q, const float *d, int64_t n,

@@ -5,21 +5,22 @@
 #include <stdint.h>
 
 #include "../harness/error.h"
+#include "../kernels/common/kernel.h"
 
 /* What the product reference fills; [n][m] is column after column. */
 typedef struct bf_ref_q4k_sums {
     double *y, *magnitude;     /* [n][m]: W x and (|d*sc*q| + |dmin*m|) |x| */
     double *plain;             /* [n][m]: |w| |x|. NULL: not wanted */
     double *row_sum, *row_top; /* [m]: sum and largest of |w|. NULL: not wanted */
-    unsigned char *bad_row;    /* [m]: 1 where d or dmin is not finite; all sums of such a row are 0 */
+    unsigned char *bad_row;    /* [m]: 1 where a scale is not finite; all sums of such a row are 0 */
 } bf_ref_q4k_sums;
 
-/* W: m rows of k Q4_K weights. x: n columns of k finite doubles, column after column. All products by OpenBLAS dgemm on
- * the dequantised rows. -1 with err: no memory, no OpenBLAS. */
-int bf_ref_q4k_product(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n,
+/* W: m rows of k weights of type BF_Q4_K, BF_Q6_K or BF_Q8_0 (magnitude of the latter: |w| |x|). x: n columns of k finite doubles,
+ * column after column. All products by OpenBLAS dgemm on the dequantised rows. -1 with err: no memory, no OpenBLAS. */
+int bf_ref_q4k_product(bf_dtype type, const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n,
                        const bf_ref_q4k_sums *, bf_error *);
 
-/* The same for y, magnitude and bad_row alone. */
+/* The same for Q4_K; y, magnitude and bad_row alone. */
 int bf_ref_q4k_matvec(const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n, double *y,
                       double *magnitude, unsigned char *bad_row, bf_error *);
 

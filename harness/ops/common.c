@@ -18,7 +18,7 @@ int bf_op_tensor(bf_tensor *t, const char *name, bf_tensor_role role, bf_dtype t
     return 0;
 }
 
-int bf_op_fill_q4_k(const bf_case *c, bf_tensor *w, bf_error *err) {
+int bf_op_fill_blocks(const bf_case *c, bf_tensor *w, bf_error *err) {
     int f = bf_fill_parse(c->fill);
     if (f < 0) return bf_fail(err, "%s: unknown fill '%s'", c->op->name, c->fill);
     if (c->real && c->real_bytes != w->bytes)
@@ -26,8 +26,10 @@ int bf_op_fill_q4_k(const bf_case *c, bf_tensor *w, bf_error *err) {
                        (unsigned long long)c->real_bytes, (unsigned long long)w->bytes);
     if (c->real)
         memcpy(w->data, c->real, w->bytes);
-    else
+    else if (w->type == BF_Q4_K)
         bf_fill_q4_k((bf_fill)f, c->seed, 0, w->dim[0], w->dim[1] / 256, w->data);
+    else
+        bf_fill_qblock((bf_fill)f, w->type, c->seed, 0, w->dim[0], w->dim[1] / (w->type == BF_Q6_K ? 256 : 32), w->data);
     return 0;
 }
 

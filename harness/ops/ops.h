@@ -4,13 +4,14 @@
 
 #include "../op.h"
 
-extern const bf_op bf_op_attention, bf_op_convert, bf_op_linear, bf_op_q4k_dequant, bf_op_q4k_matmul, bf_op_q4k_matvec, bf_op_stream, bf_op_conv, bf_op_norm;
+extern const bf_op bf_op_attention, bf_op_convert, bf_op_linear, bf_op_q4k_dequant, bf_op_q4k_matmul, bf_op_q4k_matvec, bf_op_stream, bf_op_conv, bf_op_norm,
+    bf_op_qblock_dequant, bf_op_qblock_matmul;
 
 /* Fills one tensor descriptor, rank 1 when rows is 0; -1 with err when the sizes overflow 2^62 bytes. */
 int bf_op_tensor(bf_tensor *, const char *name, bf_tensor_role, bf_dtype, int64_t rows, int64_t columns, bf_error *);
 
-/* The bytes of the case's real weights, or the case's fill, into a Q4_K tensor (stream 0 of the seed). */
-int bf_op_fill_q4_k(const bf_case *, bf_tensor *, bf_error *err);
+/* The bytes of the case's real weights, or the case's fill, into a tensor of a block type (stream 0 of the seed). */
+int bf_op_fill_blocks(const bf_case *, bf_tensor *, bf_error *err);
 
 /* gamma(n) = n u / (1 - n u) for the accumulator fp32 (Higham, Accuracy and Stability, 2nd ed., section 3.1). */
 double bf_gamma(double n);

@@ -1,5 +1,6 @@
-/* q4k_matvec: y = W x for 1..8 columns, and q4k_matmul: the same for any number of columns, with two paths more
- * (contracts: kernels/common/q4k_matvec.h, q4k_matmul.h). One judge serves both. How the bounds come about:
+/* q4k_matvec: y = W x for 1..8 columns, q4k_matmul: the same for any number of columns, with two paths more, and
+ * qblock_matmul: weights without a minimum, paths fp32 and int8 (contracts: kernels/common/q4k_matvec.h, q4k_matmul.h, qblock.h).
+ * One judge serves all. How the bounds come about:
  *
  * Notation: u = 2^-24, gamma(n) = n u / (1 - n u); a product of n factors (1 + delta) with |delta| <= u is 1 + theta
  * with |theta| <= gamma(n) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
@@ -76,27 +77,48 @@
  * hardware can tell. M_w with U instead of a recomputed w16 leaves the kernel free to round w from its exact value or
  * from fp32. Integer fills are not exact here: the rounding term stays.
  *
- * A row with |w|, or a column with |x|, beyond the type's largest value may give anything. */
+ * A row with |w|, or a column with |x|, beyond the type's largest value may give anything.
+ *
+ * 7. Weights without a minimum (Q6_K, Q8_0): w = d*sc*q is exact in fp32, so M = sum |w| |x| and two roundings are a term's own:
+ * on path fp32 that of w x, or those of q x and of d*sc times the sub-block's sum; on path int8 those of d times the exact
+ * integer sum and of the product with d_x. A non-zero x brings one addend, not two: chain <= z. On path int8 a block of
+ * 32 is one addend of Q8_0, at most two of Q6_K (16 weights share a scale): chain <= parts (K/32) + 16 and
+ * <= parts z + 5. The inner sums of section 3 have max |q| in place of 15: 32, 128. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../kernels/common/q4k_matmul.h"
+#include "../../kernels/common/qblock.h"
 #include "../../reference/number.h"
 #include "../../reference/q4k_matvec.h"
+#include "../../reference/qblock.h"
 #include "../compare.h"
 #include "../expected.h"
 #include "../fill.h"
 #include "ops.h"
 
-enum { SCALE /* param: a power of two that x is multiplied by */, BLOCK = Q4K_MATVEC_QBLOCK, OWN_ROUNDINGS = 3 };
+enum { SCALE /* param: a power of two that x is multiplied by */, BLOCK = Q4K_MATVEC_QBLOCK };
 
-/* The two ops differ in the most columns only. */
-#define PRODUCT_FIELDS(most_columns)                                                                                  \
+/* What the bounds need to know of a format (sections 1, 2, 7). */
+typedef struct format {
+    int own;          /* roundings of a term's own */
+    int addends;      /* that a non-zero x brings, path fp32 */
+    int parts;        /* that a block of 32 brings, path int8 */
+    int top;          /* largest |q| */
+    int64_t weights;  /* of a block: k is a multiple of it */
+} format;
+static bf_dtype weights_of(const bf_problem *p) { return p->type[Q4K_MATVEC_W] ? p->type[Q4K_MATVEC_W] : BF_Q4_K; }
+static format format_of(const bf_problem *p) {
+    bf_dtype w = weights_of(p);
+    return w == BF_Q6_K ? (format){2, 1, 2, 32, 256} : w == BF_Q8_0 ? (format){2, 1, 1, 128, 32} : (format){3, 2, 2, 15, 256};
+}
+
+/* The ops differ in the most columns and in the formats of W. */
+#define PRODUCT_FIELDS(first, formats, step, most_columns)                                                                                  \
     {                                                                                                                 \
-        {"w", BF_FIELD_TYPE, Q4K_MATVEC_W, "q4_k", 0, 0, 0, 1u << BF_Q4_K, NULL, "type of the weights"},              \
+        {"w", BF_FIELD_TYPE, Q4K_MATVEC_W, first, 0, 0, 0, formats, NULL, "type of the weights"},                     \
         {"m", BF_FIELD_DIM, Q4K_MATVEC_M, NULL, 1, INT64_C(1) << 24, 1, 0, NULL, "rows of W"},                        \
-        {"k", BF_FIELD_DIM, Q4K_MATVEC_K, NULL, 256, INT64_C(1) << 20, 256, 0, NULL,                                  \
+        {"k", BF_FIELD_DIM, Q4K_MATVEC_K, NULL, step, INT64_C(1) << 20, step, 0, NULL,                                \
          "columns of W, length of the sums"},                                                                         \
         {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, most_columns, 1, 0, NULL, "columns of x"},                          \
         {"x", BF_FIELD_TYPE, Q4K_MATVEC_X, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,         \
@@ -104,8 +126,9 @@ enum { SCALE /* param: a power of two that x is multiplied by */, BLOCK = Q4K_MA
         {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},              \
         {0}                                                                                                           \
     }
-static const bf_field matvec_fields[] = PRODUCT_FIELDS(Q4K_MATVEC_MAX_N);
-static const bf_field matmul_fields[] = PRODUCT_FIELDS(Q4K_MATMUL_MAX_N);
+static const bf_field matvec_fields[] = PRODUCT_FIELDS("q4_k", 1u << BF_Q4_K, 256, Q4K_MATVEC_MAX_N);
+static const bf_field matmul_fields[] = PRODUCT_FIELDS("q4_k", 1u << BF_Q4_K, 256, Q4K_MATMUL_MAX_N);
+static const bf_field qblock_fields[] = PRODUCT_FIELDS(NULL, 1u << BF_Q6_K | 1u << BF_Q8_0, 32, QBLOCK_MAX_N);
 static const char *const matvec_paths[] = {"fp32", "int8", NULL};
 static const char *const matmul_paths[] = {"fp32", "int8", "f16", "bf16", NULL};
 
@@ -115,7 +138,7 @@ typedef struct product_expected {
     bf_expected base;
     double *x;             /* [n][k], non-finite columns zeroed */
     double *y, *magnitude; /* [n][m], fp32 path */
-    double *inner;         /* [n]: the largest 15 sum|x| of a sub-block */
+    double *inner;         /* [n]: the largest max|q| sum|x| of 32 values */
     int64_t *nonzero;      /* [n]: values of x that are not zero */
     unsigned char *bad_row, *bad_column;
     double *plain;             /* [n][m]: M_w. This and the rest: q4k_matmul only, NULL otherwise */
@@ -151,7 +174,10 @@ static narrow narrow_of(const bf_kernel *k, bf_dtype x) {
 static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     for (int i = 0; i < BF_MAX_TENSORS; i++) t[i] = (bf_tensor){0};
     int64_t m = p->dim[Q4K_MATVEC_M], k = p->dim[Q4K_MATVEC_K], n = p->dim[Q4K_MATVEC_N];
-    if (bf_op_tensor(&t[Q4K_MATVEC_W], "w", BF_INPUT, BF_Q4_K, m, k, err) ||
+    if (k % format_of(p).weights)
+        return bf_fail(err, "k=%lld is not a multiple of %lld, the block of %s", (long long)k, (long long)format_of(p).weights,
+                       bf_dtype_name(weights_of(p)));
+    if (bf_op_tensor(&t[Q4K_MATVEC_W], "w", BF_INPUT, weights_of(p), m, k, err) ||
         bf_op_tensor(&t[Q4K_MATVEC_X], "x", BF_INPUT, p->type[Q4K_MATVEC_X], n, k, err) ||
         bf_op_tensor(&t[Q4K_MATVEC_Y], "y", BF_OUTPUT, BF_F32, n, m, err))
         return -1;
@@ -167,7 +193,7 @@ static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     const bf_problem *p = &c->problem;
     int pow2, power = frexp(p->param[SCALE], &pow2) == 0.5 && abs(--pow2) <= 300;
     if (!power) return bf_fail(err, "%s: scale=%g must be a power of two (2^-300 to 2^300)", c->op->name, p->param[SCALE]);
-    if (bf_op_fill_q4_k(c, &t[Q4K_MATVEC_W], err)) return -1;
+    if (bf_op_fill_blocks(c, &t[Q4K_MATVEC_W], err)) return -1;
     bf_fill_values((bf_fill)bf_fill_parse(c->fill), c->seed, 1, t[Q4K_MATVEC_X].type, p->dim[Q4K_MATVEC_N],
                    p->dim[Q4K_MATVEC_K], pow2, t[Q4K_MATVEC_X].data);
     return 0;
@@ -184,14 +210,14 @@ static void release(bf_expected *base) {
 }
 
 /* x in double; per column: is it finite, how many values are not zero, the largest inner sum. */
-static void widen(const bf_tensor *x, int64_t k, int64_t n, product_expected *e) {
+static void widen(const bf_tensor *x, int64_t k, int64_t n, int top, product_expected *e) {
     for (int64_t c = 0; c < n; c++) {
         double *out = e->x + c * k, block = 0;
         for (int64_t i = 0; i < k; i++) {
             out[i] = bf_ref_at(x->type, x->data, c * k + i);
             if (!isfinite(out[i])) e->bad_column[c] = 1;
             e->nonzero[c] += out[i] != 0;
-            block = (i % BLOCK ? block : 0) + 15 * fabs(out[i]);
+            block = (i % BLOCK ? block : 0) + top * fabs(out[i]);
             if (block > e->inner[c]) e->inner[c] = block;
             if (!e->plain) continue;
             e->x_sum[c] += fabs(out[i]), e->x_top[c] = fmax(e->x_top[c], fabs(out[i]));
@@ -227,9 +253,9 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
         return NULL;
     }
     e->base.dump = dump;
-    widen(&t[Q4K_MATVEC_X], k, n, e);
+    widen(&t[Q4K_MATVEC_X], k, n, format_of(&c->problem).top, e);
     bf_ref_q4k_sums s = {e->y, e->magnitude, e->plain, e->row_sum, e->row_top, e->bad_row};
-    if (bf_ref_q4k_product(t[Q4K_MATVEC_W].data, m, k, e->x, n, &s, err)) {
+    if (bf_ref_q4k_product(weights_of(&c->problem), t[Q4K_MATVEC_W].data, m, k, e->x, n, &s, err)) {
         release((bf_expected *)e);
         return NULL;
     }
@@ -240,9 +266,10 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
 
 static double chain_of(const bf_case *c, const bf_kernel *k, int64_t nonzero) {
     int int8 = arithmetic_of(k) == INT8;
-    int64_t cap = int8 ? c->problem.dim[Q4K_MATVEC_K] / BLOCK * 2 + 16 : c->problem.dim[Q4K_MATVEC_K] + 8;
+    format f = format_of(&c->problem);
+    int64_t cap = int8 ? c->problem.dim[Q4K_MATVEC_K] / BLOCK * f.parts + 16 : c->problem.dim[Q4K_MATVEC_K] + 8;
     int64_t declared = k->chain ? k->chain(&c->problem) : cap;
-    int64_t few = 2 * nonzero + (int8 ? 5 : 0);
+    int64_t few = int8 ? f.parts * nonzero + 5 : f.addends * nonzero;
     if (declared < 0 || declared > cap) declared = cap;
     return (double)(declared < few ? declared : few);
 }
@@ -274,8 +301,9 @@ static bf_want want(const bf_case *c, const product_expected *e, const sums *s, 
         w.bound = narrow_bound(e, s, bf_gamma(s->chain + 1), k, r, col) + rest;
         w.prob = narrow_bound(e, s, bf_gamma_prob(s->chain + 1), k, r, col) + rest;
     } else {
-        w.bound = bf_gamma(s->chain + OWN_ROUNDINGS) * magnitude + rest;
-        w.prob = bf_gamma_prob(s->chain + OWN_ROUNDINGS) * magnitude + rest;
+        int own = format_of(&c->problem).own;
+        w.bound = bf_gamma(s->chain + own) * magnitude + rest;
+        w.prob = bf_gamma_prob(s->chain + own) * magnitude + rest;
     }
     int leaves = s->narrow && (e->row_top[r] > s->narrow->top || e->x_top[col] > s->narrow->top);
     if (!(magnitude + w.bound < top) || !(s->inner < top) || leaves) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
@@ -333,7 +361,10 @@ static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const 
     const int8_t *q = t[Q4K_MATVEC_XQ].data;
     const float *d = t[Q4K_MATVEC_XD].data;
     if (m * k * n <= BLOCK_FORM) {
-        bf_ref_q4k_matvec_int8(t[Q4K_MATVEC_W].data, m, k, q, d, n, e->bad_column, y, magnitude);
+        if (weights_of(&c->problem) == BF_Q4_K)
+            bf_ref_q4k_matvec_int8(t[Q4K_MATVEC_W].data, m, k, q, d, n, e->bad_column, y, magnitude);
+        else
+            bf_ref_qblock_int8(weights_of(&c->problem), t[Q4K_MATVEC_W].data, m, k, q, d, n, e->bad_column, y, magnitude);
         return 0;
     }
     bf_error err;
@@ -342,7 +373,7 @@ static int int8_sums(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], const 
     bf_ref_q4k_sums s = {.y = y, .magnitude = magnitude, .bad_row = bad};
     for (int64_t i = 0; x && i < n * k; i++)
         if (!e->bad_column[i / k]) x[i] = (double)d[i / BLOCK] * q[i];
-    int rc = x && bad ? bf_ref_q4k_product(t[Q4K_MATVEC_W].data, m, k, x, n, &s, &err) : -1;
+    int rc = x && bad ? bf_ref_q4k_product(weights_of(&c->problem), t[Q4K_MATVEC_W].data, m, k, x, n, &s, &err) : -1;
     free(x), free(bad);
     return rc;
 }
@@ -436,7 +467,7 @@ static void judge(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX
 /* ---- cost ---- */
 
 static uint64_t bytes_read(const bf_problem *p) {
-    return bf_dtype_bytes(BF_Q4_K, p->dim[Q4K_MATVEC_M] * p->dim[Q4K_MATVEC_K]) +
+    return bf_dtype_bytes(weights_of(p), p->dim[Q4K_MATVEC_M] * p->dim[Q4K_MATVEC_K]) +
            bf_dtype_bytes(p->type[Q4K_MATVEC_X], p->dim[Q4K_MATVEC_N] * p->dim[Q4K_MATVEC_K]);
 }
 static uint64_t bytes_written(const bf_problem *p) {
@@ -460,3 +491,8 @@ const bf_op bf_op_q4k_matmul = {.name = "q4k_matmul",
                                 .fields = matmul_fields,
                                 .paths = matmul_paths,
                                 PRODUCT_OP};
+const bf_op bf_op_qblock_matmul = {.name = "qblock_matmul",
+                                   .summary = "Y = X W^T, W in Q6_K or Q8_0, any number of columns",
+                                   .fields = qblock_fields,
+                                   .paths = matvec_paths,
+                                   PRODUCT_OP};

@@ -3,7 +3,8 @@
 
 #include "ops.h"
 
-const bf_op *const bf_ops[] = {&bf_op_convert, &bf_op_linear, &bf_op_q4k_dequant, &bf_op_q4k_matmul, &bf_op_q4k_matvec, &bf_op_stream, &bf_op_conv, &bf_op_attention, &bf_op_norm, NULL};
+const bf_op *const bf_ops[] = {&bf_op_convert, &bf_op_linear, &bf_op_q4k_dequant, &bf_op_q4k_matmul, &bf_op_q4k_matvec, &bf_op_qblock_dequant, &bf_op_qblock_matmul,
+                               &bf_op_stream, &bf_op_conv, &bf_op_attention, &bf_op_norm, NULL};
 
 const bf_op *bf_op_find(const char *name) {
     for (int i = 0; name && bf_ops[i]; i++)

@@ -64,7 +64,7 @@ Test(dtype, names_go_there_and_back_and_sizes_are_the_formats) {
     static const struct {
         bf_dtype type;
         uint64_t bytes256; /* of 256 elements */
-    } row[] = {{BF_F32, 1024}, {BF_F16, 512},  {BF_BF16, 512}, {BF_F64, 2048}, {BF_Q4_K, 144},
+    } row[] = {{BF_F32, 1024}, {BF_F16, 512},  {BF_BF16, 512}, {BF_F64, 2048}, {BF_Q4_K, 144}, {BF_Q6_K, 210}, {BF_Q8_0, 272},
                {BF_I8, 256},   {BF_I32, 1024}, {BF_U32, 1024}, {BF_U64, 2048}};
     cr_assert_eq(sizeof row / sizeof *row, (size_t)BF_DTYPES - 1, "a type is missing from this table");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -80,6 +80,9 @@ Test(dtype, names_go_there_and_back_and_sizes_are_the_formats) {
 
 Test(dtype, sizes_that_do_not_exist_are_never_small) {
     cr_assert_eq(bf_dtype_bytes(BF_Q4_K, 257), 0);
+    cr_assert_eq(bf_dtype_bytes(BF_Q6_K, 128), 0);
+    cr_assert_eq(bf_dtype_bytes(BF_Q8_0, 48), 0);
+    cr_assert(bf_dtype_is_block(BF_Q8_0) && !bf_dtype_is_block(BF_F16) && !bf_dtype_is_block(BF_NONE));
     cr_assert_eq(bf_dtype_bytes(BF_F32, -1), 0);
     cr_assert_eq(bf_dtype_bytes(BF_NONE, 8), 0);
     cr_assert_eq(bf_dtype_bytes(BF_F64, INT64_MAX), UINT64_MAX);

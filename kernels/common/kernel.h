@@ -22,6 +22,8 @@ typedef enum bf_dtype {
     BF_BF16, /* upper half of a binary32, stored as uint16_t */
     BF_F64,
     BF_Q4_K, /* super-blocks of 256 weights in 144 bytes, see q4_k.h */
+    BF_Q6_K, /* super-blocks of 256 weights in 210 bytes, see q6_k.h */
+    BF_Q8_0, /* blocks of 32 weights in 34 bytes, see q8_0.h */
     BF_I8,
     BF_I32,
     BF_U32,

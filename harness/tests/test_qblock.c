@@ -1,0 +1,104 @@
+/* Q6_K and Q8_0: four decoders that share no code agree, the product references agree, real files give cases. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../kernels/common/q6_k.h"
+#include "../../kernels/common/q8_0.h"
+#include "../../kernels/common/qblock.h"
+#include "../../reference/q4k_matvec.h"
+#include "../../reference/qblock.h"
+#include "../case.h"
+#include "../fill.h"
+#include "../formats/blocks.h"
+#include "../weights.h"
+
+static const bf_dtype types[2] = {BF_Q6_K, BF_Q8_0};
+
+Test(qblock, the_references_decoder_the_kernels_and_the_file_readers_agree) {
+    for (int t = 0; t < 2; t++) {
+        bf_ref_qblock size = bf_ref_qblock_of(types[t]);
+        const bf_block_format *file = bf_block_format_of(types[t] == BF_Q6_K ? "Q6_K" : "Q8_0");
+        enum { BLOCKS = 300 };
+        unsigned char *blocks = malloc((size_t)(BLOCKS * size.bytes));
+        bf_fill_qblock(BF_FILL_BITS, types[t], 3, 0, BLOCKS, 1, blocks);
+        for (int b = 0; b < BLOCKS; b++) {
+            const unsigned char *p = blocks + b * size.bytes;
+            double w[256];
+            float f[256];
+            int finite = bf_ref_qblock_row(types[t], p, size.weights, w, NULL);
+            cr_assert_eq(finite, file->values(p, f));
+            bf_ref_qblock r = bf_ref_qblock_decode(types[t], p);
+            for (int i = 0; i < size.weights; i++) {
+                int q = types[t] == BF_Q6_K ? bf_q6_k_value((const bf_q6_k *)p, i) : ((const bf_q8_0 *)p)->qs[i];
+                cr_assert_eq(q, r.q[i], "type %d block %d weight %d", t, b, i);
+                if (finite) cr_assert((double)f[i] == w[i], "type %d block %d weight %d: %g, %g", t, b, i, f[i], w[i]);
+            }
+        }
+        free(blocks);
+    }
+}
+
+Test(qblock, integer_form_and_dgemm_agree) {
+    enum { M = 5, K = 512, N = 3 };
+    static unsigned char w[M * K * 2], bad[M], skip[N];
+    static int8_t q[N * K];
+    static float d[N * K / 32];
+    static double x[N * K], y[N * M], size[N * M], y8[N * M], size8[N * M];
+    for (int i = 0; i < N * K / 32; i++) d[i] = ldexpf(1 + (float)i / 64, -i % 7);
+    for (int i = 0; i < N * K; i++) q[i] = (int8_t)(i * 37 % 255 - 127), x[i] = (double)d[i / 32] * q[i];
+    for (int t = 0; t < 2; t++) {
+        bf_error err;
+        bf_fill_qblock(BF_FILL_HEAVY, types[t], 5, 0, M, K / bf_ref_qblock_of(types[t]).weights, w);
+        bf_ref_q4k_sums s = {.y = y, .magnitude = size, .bad_row = bad};
+        cr_assert_eq(bf_ref_q4k_product(types[t], w, M, K, x, N, &s, &err), 0, "%s", err.text);
+        bf_ref_qblock_int8(types[t], w, M, K, q, d, N, skip, y8, size8);
+        for (int i = 0; i < N * M; i++) {
+            cr_assert(fabs(y[i] - y8[i]) <= 1e-12 * size[i], "%d: %g, %g", i, y[i], y8[i]);
+            cr_assert(fabs(size[i] - size8[i]) <= 1e-12 * size[i]);
+        }
+    }
+}
+
+/* The largest integer sum of a block of 32: both halves at 16 * 32 * 127 * 128 stay below 2^24 (qblock.h). */
+Test(qblock, block_sums_are_exact_in_fp32) { cr_assert_lt(2 * 16 * 32 * 127 * 128, 1 << 24); }
+
+static size_t count(const bf_case_list *list, const char *op, bf_dtype type, int golden) {
+    size_t n = 0;
+    for (size_t i = 0; i < list->count; i++)
+        n += !strcmp(list->item[i].op->name, op) && list->item[i].problem.type[0] == type && (!golden || list->item[i].golden);
+    return n;
+}
+
+Test(qblock, weights_of_a_file_become_cases_of_their_own_type) {
+    bf_case_list list = {0};
+    bf_error err;
+    const char *file = "cases/golden/blocks_golden.gguf";
+    cr_assert_eq(bf_weights_cases(file, NULL, NULL, &list, &err), 0, "%s", err.text);
+    cr_assert_eq(list.count, 6);
+    cr_assert_eq(count(&list, "q4k_dequant", BF_Q4_K, 1), 1);
+    for (int t = 0; t < 2; t++) {
+        cr_assert_eq(count(&list, "qblock_dequant", types[t], 1), 1, "golden values of %s", bf_dtype_name(types[t]));
+        cr_assert_eq(count(&list, "qblock_matmul", types[t], 0), 1);
+    }
+    bf_case_list_free(&list);
+    list = (bf_case_list){0};
+    cr_assert_eq(bf_weights_cases(file, NULL, "qblock_matmul n=3 x=bf16", &list, &err), 0, "%s", err.text);
+    cr_assert_eq(list.count, 2, "only the formats that the op takes");
+    bf_case_list_free(&list);
+    list = (bf_case_list){0};
+    cr_assert_neq(bf_weights_cases(file, "q4_0*", NULL, &list, &err), 0);
+    cr_assert(strstr(err.text, "none of its 3"), "%s", err.text);
+}
+
+Test(qblock, a_row_that_fills_no_block_is_refused) {
+    bf_case_list list = {0};
+    bf_error err = {{0}};
+    const char *line = "qblock_matmul w=q6_k m=8 k=32";
+    bf_tensor t[BF_MAX_TENSORS];
+    cr_assert_eq(bf_case_parse_line(line, strlen(line), NULL, 0, &list, &err), 0, "%s", err.text);
+    cr_assert_neq(list.item[0].op->tensors(&list.item[0].problem, NULL, t, &err), 0);
+    cr_assert(strstr(err.text, "multiple of 256"), "%s", err.text);
+    bf_case_list_free(&list);
+}
