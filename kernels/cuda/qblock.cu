@@ -1,9 +1,55 @@
-/* qblock_dequant and qblock_matmul (Q6_K, Q8_0; contract: kernels/common/qblock.h), the plain versions: a thread a weight, a
- * thread an output. Only there to be right. The text serves sm_61 and, included by kernels/hip/qblock.hip, gfx1151.
+/* qblock_dequant and qblock_matmul (Q6_K, Q8_0; contract: kernels/common/qblock.h). One text for sm_61 and, included by
+ * kernels/hip/qblock.hip, for gfx1151: what decides here is how bytes are fetched, and that is the same for both.
  *
- * Compiled, run under simt, not run on a GPU.
- * Only these: blackframe check qblock_dequant qblock_matmul --kernel '*naive' --backend simt-cuda */
-#include "../common/qblock_gpu.h"
+ * qblock_dequant_naive, qblock_fp32_naive, qblock_int8_naive   a thread a weight or an output; also for pointers that are not aligned.
+ *
+ * Alignment. Blocks have 210 and 34 bytes, so every other one starts 2 bytes past a word: no load wider than 32 bits is possible
+ * on the weights, and of the odd blocks each word is put together from two aligned ones by a shift. A lane has two words in
+ * a row (8 bytes), which costs 3 loads and 2 shifts in place of one 64-bit load; neighbouring lanes' bytes are contiguous,
+ * so that the third load is a cache hit. With Q6_K 0.41 loads a weight, where Q4_K needs 0.08.
+ *
+ * qblock_int8   x is quantised once (q4k_quantise.h), in its natural order: no second layout is needed, because
+ *               - Q6_K: a lane takes 8 bytes at the same place of both halves of low bits and of the high bits: 32 weights,
+ *                 8 in each of four quarters; in x those are 8 bytes at distances of 32, and the four scales d_x are one
+ *                 128-bit load. Eight lanes a super-block, two rows a warp. The 32 that is subtracted from every 6-bit
+ *                 value is a dot product of x with -32, made once for all rows;
+ *               - Q8_0: four lanes a block, 8 bytes of weights and of x each, four rows a warp.
+ *               dp4a (v_dot4) sums are exact; on sm_61 they start at 1.5 * 2^23, so that one FADD makes a float of them.
+ * qblock_fp32   the same walk with x widened to fp32 in its natural order by a first launch (none where x is fp32 already);
+ *               per 8 weights one chain of FMAs on q x, then one FMA with the exact d*sc.
+ * More than eight columns: the grid has a group of up to eight columns in y, each of which reads W again (through L2 where it
+ * fits). That is right for decode and short prompts; long prompts deserve a tile, which does not exist yet.
+ * qblock_dequant_vec  a lane a word (Q8_0) or one word of each plane (Q6_K, 16 weights); stores of 128 or 64 bits, contiguous over
+ *               eight lanes.
+ *
+ * Expected bound: memory. At 346 GB/s a P40 reads 422 G weights/s of Q6_K and 326 of Q8_0, where 14 and 18 lane-instructions a
+ * weight are affordable.
+ *
+ * Static counts: `make isa`. Compiled, run under simt, not run on a GPU.
+ * Only these: blackframe check qblock_dequant qblock_matmul --tuned --backend simt-cuda */
+/* isa: qblock_int8_q6k_n1 unit=weight per_trip=64 share=IDP:8 max=4.4 */
+/* isa: qblock_int8_q6k_n2 unit=weight per_trip=64 share=IDP:13 max=5.5 */
+/* isa: qblock_int8_q6k_n4 unit=weight per_trip=64 share=IDP:20 max=7.6 */
+/* isa: qblock_int8_q6k_n8 unit=weight per_trip=64 share=IDP:25 max=11.6 */
+/* isa: qblock_int8_q80_n1 unit=weight per_trip=32 gate=dot cols=1 max=4 */
+/* isa: qblock_int8_q80_n2 unit=weight per_trip=32 gate=dot cols=2 max=5.2 */
+/* isa: qblock_int8_q80_n4 unit=weight per_trip=16 gate=dot cols=4 max=8.2 */
+/* isa: qblock_int8_q80_n8 unit=weight per_trip=16 gate=dot cols=8 max=12.8 */
+/* isa: qblock_fp32_q6k_n1 unit=weight per_trip=64 max=7.9 */
+/* isa: qblock_fp32_q6k_n2 unit=weight per_trip=64 max=9.4 */
+/* isa: qblock_fp32_q6k_n4 unit=weight per_trip=64 max=12.4 */
+/* isa: qblock_fp32_q6k_n8 unit=weight per_trip=64 max=18.2 */
+/* isa: qblock_fp32_q80_n1 unit=weight per_trip=32 max=7.6 */
+/* isa: qblock_fp32_q80_n2 unit=weight per_trip=32 max=9.1 */
+/* isa: qblock_fp32_q80_n4 unit=weight per_trip=16 max=12.8 */
+/* isa: qblock_fp32_q80_n8 unit=weight per_trip=16 max=19.4 */
+/* isa: qblock_dequant_q6k_f32 unit=weight per_trip=16 max=11.2 */
+/* isa: qblock_dequant_q6k_f16 unit=weight per_trip=16 max=12.8 */
+/* isa: qblock_dequant_q6k_bf16 unit=weight per_trip=16 max=19.5 */
+/* isa: qblock_dequant_q80_f32 unit=weight per_trip=4 max=16.3 */
+/* isa: qblock_dequant_q80_f16 unit=weight per_trip=4 max=17.6 */
+/* isa: qblock_dequant_q80_bf16 unit=weight per_trip=4 max=24.8 */
+#include "../common/qblock_tuned.h"
 
 BF_KERNEL_FN(qblock_dequant_q6k_naive, qblock_dequant_args, QBLOCK_NAIVE_THREADS) { qblock_dequant_body<bf_q6_k, MATVEC_SOUND>(a); }
 BF_KERNEL_FN(qblock_dequant_q80_naive, qblock_dequant_args, QBLOCK_NAIVE_THREADS) { qblock_dequant_body<bf_q8_0, MATVEC_SOUND>(a); }
@@ -13,32 +59,135 @@ BF_KERNEL_FN(qblock_fp32_q80_naive, matvec_args, QBLOCK_NAIVE_THREADS) { qblock_
 BF_KERNEL_FN(qblock_int8_q6k_naive, matvec_args, QBLOCK_NAIVE_THREADS) { qblock_int8_body<bf_q6_k, MATVEC_SOUND>(a); }
 BF_KERNEL_FN(qblock_int8_q80_naive, matvec_args, QBLOCK_NAIVE_THREADS) { qblock_int8_body<bf_q8_0, MATVEC_SOUND>(a); }
 
+/* Columns a block: 1, 2, 4 or 8; rows a warp. */
+#define EACH_N(K) K(1) K(2) K(4) K(8)
+#define Q8_ROWS(n) ((n) <= 2 ? 4 : 2)
+#define PRODUCTS(N)                                                                             \
+    BF_KERNEL_FN(qblock_int8_q6k_n##N, matvec_args, QBLOCK_THREADS) { int8_q6k<N, 2>(a); }             \
+    BF_KERNEL_FN(qblock_fp32_q6k_n##N, matvec_args, QBLOCK_THREADS) { fp32_q6k<N, 2>(a); }             \
+    BF_KERNEL_FN(qblock_int8_q80_n##N, matvec_args, QBLOCK_THREADS) { int8_q80<N, Q8_ROWS(N)>(a); }    \
+    BF_KERNEL_FN(qblock_fp32_q80_n##N, matvec_args, QBLOCK_THREADS) { fp32_q80<N, Q8_ROWS(N)>(a); }
+EACH_N(PRODUCTS)
+
+BF_KERNEL_FN(qblock_quantise, matvec_args, QBLOCK_THREADS) { quantise4(a, x_place(a)); }
+BF_KERNEL_FN(qblock_widen, matvec_args, QBLOCK_THREADS) { widen_x(a); }
+BF_KERNEL_FN(qblock_dequant_q6k_f32, qblock_dequant_args, QBLOCK_THREADS) { dequant_q6k<BF_F32>(a); }
+BF_KERNEL_FN(qblock_dequant_q6k_f16, qblock_dequant_args, QBLOCK_THREADS) { dequant_q6k<BF_F16>(a); }
+BF_KERNEL_FN(qblock_dequant_q6k_bf16, qblock_dequant_args, QBLOCK_THREADS) { dequant_q6k<BF_BF16>(a); }
+BF_KERNEL_FN(qblock_dequant_q80_f32, qblock_dequant_args, QBLOCK_THREADS) { dequant_q80<BF_F32>(a); }
+BF_KERNEL_FN(qblock_dequant_q80_f16, qblock_dequant_args, QBLOCK_THREADS) { dequant_q80<BF_F16>(a); }
+BF_KERNEL_FN(qblock_dequant_q80_bf16, qblock_dequant_args, QBLOCK_THREADS) { dequant_q80<BF_BF16>(a); }
+
 #if BF_HOST
-static int dequant_plan(const bf_problem *p, bf_step *s) {
+static int dequant_naive_plan(const bf_problem *p, bf_step *s) {
     return qblock_naive_dequant(p, s, BF_STEP_FN(qblock_dequant_q6k_naive), BF_STEP_FN(qblock_dequant_q80_naive));
 }
-static int fp32_plan(const bf_problem *p, bf_step *s) {
+static int fp32_naive_plan(const bf_problem *p, bf_step *s) {
     return qblock_naive_fp32(p, s, BF_STEP_FN(qblock_fp32_q6k_naive), BF_STEP_FN(qblock_fp32_q80_naive));
 }
-static int int8_plan(const bf_problem *p, bf_step *s) {
+static int int8_naive_plan(const bf_problem *p, bf_step *s) {
     return qblock_naive_int8(p, s, BF_STEP_FN(qblock_quantise_naive), BF_STEP_FN(qblock_int8_q6k_naive),
                              BF_STEP_FN(qblock_int8_q80_naive));
 }
-static const bf_kernel dequant = {
+static const bf_kernel dequant_naive = {
     .op = "qblock_dequant", .name = "qblock_dequant_naive", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_NAIVE,
-    .summary = "a thread a weight", .rank = 0, .accepts = qblock_dequant_accepts, .plan = dequant_plan,
+    .summary = "a thread a weight", .rank = 0, .accepts = qblock_dequant_accepts, .plan = dequant_naive_plan,
+};
+BF_REGISTER(dequant_naive);
+static const bf_kernel fp32_naive = {
+    .op = "qblock_matmul", .name = "qblock_fp32_naive", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_NAIVE,
+    .path = "fp32", .summary = "a thread an output, one chain of FMAs", .rank = 0, .accepts = qblock_accepts,
+    .chain = qblock_fp32_naive_chain, .plan = fp32_naive_plan,
+};
+BF_REGISTER(fp32_naive);
+static const bf_kernel int8_naive = {
+    .op = "qblock_matmul", .name = "qblock_int8_naive", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_NAIVE,
+    .path = "int8", .summary = "a thread a block of x, then a thread an output", .rank = 0, .accepts = qblock_accepts,
+    .chain = qblock_int8_naive_chain, .plan = int8_naive_plan,
+};
+BF_REGISTER(int8_naive);
+
+/* ---- tuned ---- */
+enum { DEQUANT_BLOCKS = 4096 };
+
+/* The plain kernels take pointers that are not aligned (NULL, not placed yet, counts as aligned). W to a word, because its odd
+ * blocks are read from the word before. */
+static int aligned(const bf_problem *p) {
+    return qblock_aligned(p->ptr[Q4K_MATVEC_W], 4) && qblock_aligned(p->ptr[Q4K_MATVEC_X], 16) &&
+           qblock_aligned(p->ptr[Q4K_MATVEC_XQ], 16) && qblock_aligned(p->ptr[Q4K_MATVEC_XD], 16);
+}
+static int product_accepts(const bf_problem *p) { return qblock_accepts(p) && p->dim[Q4K_MATVEC_N] <= 65535 * QBLOCK_COLUMNS; }
+/* Trips of a lane, and the warp's sum. */
+static int64_t trips(const bf_problem *p) {
+    return (p->dim[Q4K_MATVEC_K] + (qblock_is_q6(p) ? 1023 : 255)) / (qblock_is_q6(p) ? 1024 : 256);
+}
+/* Q6_K: four shares a trip. */
+static int64_t tuned_chain(const bf_problem *p) { return (qblock_is_q6(p) ? 4 : 1) * trips(p) + 5; }
+static int64_t int8_chain(const bf_problem *p) { return aligned(p) ? tuned_chain(p) : qblock_int8_naive_chain(p); }
+/* And the eight weights before. */
+static int64_t fp32_chain(const bf_problem *p) { return aligned(p) ? 7 + tuned_chain(p) : qblock_fp32_naive_chain(p); }
+static uint64_t fp32_scratch(const bf_problem *p) {
+    return p->type[Q4K_MATVEC_X] == BF_F32 ? 0 : 4 * (uint64_t)p->dim[Q4K_MATVEC_N] * (uint64_t)p->dim[Q4K_MATVEC_K];
+}
+
+typedef bf_step_fn<matvec_args> product_fn;
+static int product_step(const matvec_args &a, int q6, bf_step *s, const product_fn *q6k, const product_fn *q80) {
+    int at = a.n <= 2 ? (int)a.n - 1 : a.n <= 4 ? 2 : 3, rows = q6 || at >= 2 ? 2 : 4;
+    bf_step_set(s, q6 ? q6k[at] : q80[at], qblock_groups(a.m, QBLOCK_WARPS * rows), qblock_groups(a.n, QBLOCK_COLUMNS), QBLOCK_THREADS, 1, 0, a);
+    return 1;
+}
+static int int8_plan(const bf_problem *p, bf_step *s) {
+#define STEP(N) BF_STEP_FN(qblock_int8_q6k_n##N),
+    static const product_fn q6k[] = {EACH_N(STEP)};
+#undef STEP
+#define STEP(N) BF_STEP_FN(qblock_int8_q80_n##N),
+    static const product_fn q80[] = {EACH_N(STEP)};
+#undef STEP
+    matvec_args a = qblock_arguments(p);
+    if (!aligned(p)) return int8_naive_plan(p, s);
+    bf_step_set(&s[0], BF_STEP_FN(qblock_quantise), qblock_groups((int64_t)a.n * a.k, 4 * QBLOCK_THREADS), 1, QBLOCK_THREADS, 1, 0, a);
+    return 1 + product_step(a, qblock_is_q6(p), &s[1], q6k, q80);
+}
+static int fp32_plan(const bf_problem *p, bf_step *s) {
+#define STEP(N) BF_STEP_FN(qblock_fp32_q6k_n##N),
+    static const product_fn q6k[] = {EACH_N(STEP)};
+#undef STEP
+#define STEP(N) BF_STEP_FN(qblock_fp32_q80_n##N),
+    static const product_fn q80[] = {EACH_N(STEP)};
+#undef STEP
+    matvec_args a = qblock_arguments(p);
+    if (!aligned(p)) return fp32_naive_plan(p, s);
+    if (a.x_type == BF_F32) return product_step(a, qblock_is_q6(p), s, q6k, q80);
+    bf_step_set(&s[0], BF_STEP_FN(qblock_widen), qblock_groups((int64_t)a.n * a.k, 4 * QBLOCK_THREADS), 1, QBLOCK_THREADS, 1, 0, a);
+    a.x = (const void *)a.scratch;
+    return 1 + product_step(a, qblock_is_q6(p), &s[1], q6k, q80);
+}
+static int dequant_plan(const bf_problem *p, bf_step *s) {
+    qblock_dequant_args a = qblock_dequant_arguments(p);
+    int q6 = qblock_is_q6(p);
+    if (!qblock_aligned(a.w, 4) || !qblock_aligned(a.y, 16)) return dequant_naive_plan(p, s);
+    auto fn = a.to == BF_F32 ? (q6 ? BF_STEP_FN(qblock_dequant_q6k_f32) : BF_STEP_FN(qblock_dequant_q80_f32))
+              : a.to == BF_F16 ? (q6 ? BF_STEP_FN(qblock_dequant_q6k_f16) : BF_STEP_FN(qblock_dequant_q80_f16))
+                               : (q6 ? BF_STEP_FN(qblock_dequant_q6k_bf16) : BF_STEP_FN(qblock_dequant_q80_bf16));
+    bf_step_set(&s[0], fn, qblock_groups(a.n, (q6 ? 16 : 4) * QBLOCK_THREADS, DEQUANT_BLOCKS), 1, QBLOCK_THREADS, 1, 0, a);
+    return 1;
+}
+static const bf_kernel dequant = {
+    .op = "qblock_dequant", .name = "qblock_dequant_vec", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .summary = "words joined from aligned halves, wide stores; memory-bound", .rank = 1, .accepts = qblock_dequant_accepts,
+    .plan = dequant_plan,
 };
 BF_REGISTER(dequant);
 static const bf_kernel fp32 = {
-    .op = "qblock_matmul", .name = "qblock_fp32_naive", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_NAIVE,
-    .path = "fp32", .summary = "a thread an output, one chain of FMAs", .rank = 0, .accepts = qblock_accepts,
-    .chain = qblock_fp32_naive_chain, .plan = fp32_plan,
+    .op = "qblock_matmul", .name = "qblock_fp32", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .path = "fp32", .summary = "a warp 2 or 4 rows, x widened once; memory-bound to 4 columns", .rank = 1,
+    .accepts = product_accepts, .scratch = fp32_scratch, .chain = fp32_chain, .plan = fp32_plan,
 };
 BF_REGISTER(fp32);
 static const bf_kernel int8 = {
-    .op = "qblock_matmul", .name = "qblock_int8_naive", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_NAIVE,
-    .path = "int8", .summary = "a thread a block of x, then a thread an output", .rank = 0, .accepts = qblock_accepts,
-    .chain = qblock_int8_naive_chain, .plan = int8_plan,
+    .op = "qblock_matmul", .name = "qblock_int8", .file = "qblock", .target = BF_STEP_TARGET, .role = BF_TUNED,
+    .path = "int8", .summary = "a warp 2 or 4 rows, dp4a on x in its natural order; memory-bound to 8 columns", .rank = 1,
+    .accepts = product_accepts, .chain = int8_chain, .plan = int8_plan,
 };
 BF_REGISTER(int8);
 #endif
