@@ -174,9 +174,10 @@ int bf_select_cases(const bf_selection *s, bf_case_list *list, bf_error *err) {
             if (!bf_op_find(s->words[i]))
                 return bf_fail(err, "command line: unknown op '%s' (`blackframe list` names them)", s->words[i]);
     if (s->weights) {
-        char text[8192] = "";
+        char text[8192] = "", skipped[512];
         if (line && join_words(s, text, sizeof text, err)) return -1;
-        rc = bf_weights_cases(s->weights, s->tensor, line ? text : NULL, list, err);
+        rc = bf_weights_cases(s->weights, s->tensor, line ? text : NULL, list, skipped, sizeof skipped, err);
+        if (!rc && *skipped) fprintf(stderr, "blackframe: %s: not run: %s (%s)\n", s->weights, skipped, line ? "other types than this op takes" : "only Q4_K, Q6_K and Q8_0 have kernels; scan reads the others");
     } else if (line) {
         char text[8192];
         if (join_words(s, text, sizeof text, err)) return -1;

@@ -46,6 +46,29 @@ static int line_takes(const char *line, bf_dtype type) {
     return 1;
 }
 
+/* "2 F32, 1 MXFP4 and 1 Q5_K": the tensors that no case is made of, by type; text "" when there are none. */
+static void left_out(const gguf_file *f, const char *line, char *text, size_t size) {
+    enum { LAST = 256 };
+    unsigned times[LAST] = {0}, kinds = 0, unnamed = 0;
+    *text = '\0';
+    for (size_t i = 0; i < gguf_tensor_count(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        const struct weights_type *type = type_of(t);
+        if (type && (!line || line_takes(line, type->type))) continue;
+        if (t->type >= LAST) unnamed++;
+        else kinds += !times[t->type]++;
+    }
+    size_t n = 0;
+    kinds += unnamed > 0;
+    for (unsigned i = 0, said = 0; i <= LAST && n < size; i++) {
+        unsigned many = i < LAST ? times[i] : unnamed;
+        if (!many) continue;
+        const gguf_type *type = i < LAST ? gguf_type_at(i) : NULL;
+        n += (size_t)snprintf(text + n, size - n, "%s%u %s", !said ? "" : said + 1 == kinds ? " and " : ", ", many, type ? type->name : "of unknown type");
+        said++;
+    }
+}
+
 static int add(const char *path, const gguf_file *f, const gguf_tensor *t, const char *line, bf_case_list *list,
                bf_error *err) {
     char text[8192], source[4608];
@@ -69,9 +92,10 @@ static int add(const char *path, const gguf_file *f, const gguf_tensor *t, const
     return 0;
 }
 
-int bf_weights_cases(const char *path, const char *glob, const char *line, bf_case_list *list, bf_error *err) {
+int bf_weights_cases(const char *path, const char *glob, const char *line, bf_case_list *list, char *skipped, size_t size, bf_error *err) {
     gguf_file *f = gguf_open(path, err);
     if (!f) return -1;
+    left_out(f, line, skipped, size);
     size_t usable = 0, matched = 0;
     for (size_t i = 0; i < gguf_tensor_count(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
@@ -91,7 +115,8 @@ int bf_weights_cases(const char *path, const char *glob, const char *line, bf_ca
         size_t count = gguf_tensor_count(f);
         gguf_close(f);
         if (usable) return bf_fail(err, "%s: none of its %zu Q4_K, Q6_K and Q8_0 tensors matches '%s'", path, usable, glob);
-        return bf_fail(err, "%s: no Q4_K, Q6_K or Q8_0 tensor%s among its %zu: nothing to run", path, line ? " for this op" : "", count);
+        return bf_fail(err, "%s: no Q4_K, Q6_K or Q8_0 tensor%s among its %zu (%s): nothing to run", path, line ? " for this op" : "", count,
+                       *skipped ? skipped : "none");
     }
     return 0; /* f stays open: the cases point into it */
 }
