@@ -158,6 +158,7 @@ static void show_speed(const bf_scan *s) {
     if (s->read_seconds > 0)
         printf("; read(2) of the same file in this run: %.1f GB/s, so %.0f %% of it", 1e-9 * (double)s->bytes / s->read_seconds,
                100 * s->read_seconds / s->seconds);
+    if (s->private_bytes) printf("; %.1f MB of private memory", 1e-6 * (double)s->private_bytes);
     puts("");
 }
 
@@ -180,8 +181,9 @@ static int scan_file(const bf_options *o, const char *path, bf_record *r, int *t
         if (!status) status = show_plan(&s, err);
         if (!status && o->chain_name) status = show_trace(&s, o, err);
         if (!status) show_speed(&s);
-        json_t *sum = json_pack("{s:s, s:s, s:I, s:f, s:f, s:i, s:b, s:f}", "type", "scan_summary", "file", path, "bytes", (json_int_t)s.bytes, "seconds",
-                                s.seconds, "read_seconds", s.read_seconds, "threads", s.threads, "basic", o->basic, "amplitude", o->amplitude);
+        json_t *sum = json_pack("{s:s, s:s, s:I, s:f, s:f, s:i, s:b, s:f, s:I}", "type", "scan_summary", "file", path, "bytes", (json_int_t)s.bytes, "seconds",
+                                s.seconds, "read_seconds", s.read_seconds, "threads", s.threads, "basic", o->basic, "amplitude", o->amplitude,
+                                "private_bytes", (json_int_t)s.private_bytes);
         for (int i = 0; i < BF_SCAN_VERDICTS; i++) {
             json_object_set_new(sum, bf_scan_verdict_name[i], json_integer(verdict[i]));
             if (verdict[i]) printf("%s%ld %s", i ? ", " : "", verdict[i], bf_scan_verdict_name[i]);

@@ -49,6 +49,7 @@ typedef struct bf_scan {
     int basic;              /* 1: counts and range only */
     int threads;
     uint64_t bytes;         /* scanned */
+    uint64_t private_bytes; /* of the process with all buffers of the scan in use; mapped files do not count; 0: not known */
     double seconds, read_seconds; /* read(2) of the same bytes by as many threads; 0: not measured */
 } bf_scan;
 
