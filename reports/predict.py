@@ -17,7 +17,8 @@ def unit_bytes(row, per_trip):
     if row["isa"]["unit"] in BLOCKED:
         return None
     if row["isa"]["unit"] == "weight":
-        return 0.5625 if row["kernel"].startswith("q4k") else 4 if "_f32" in row["kernel"] else 2
+        block = next((size for part, size in (("q4k", 0.5625), ("_q6k_", 0.8203125), ("_q80_", 1.0625)) if part in row["kernel"]), None)
+        return block or (4 if "_f32" in row["kernel"] else 2)
     return row["hot"]["bytes"] / per_trip
 
 

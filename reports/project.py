@@ -2,7 +2,8 @@
 
 One token reads every weight once, so its time is at least the sum of each matrix's bytes over the bandwidth of the kernel that reads it.
 What is not counted (norms, attention over the context, launches between kernels, sampling) only makes a real run slower: a projection is an
-upper limit, and the physical limit (data-sheet bandwidth) one above it. Tensors in Q5_K and Q6_K are taken at the rate measured for Q4_K."""
+upper limit, and the physical limit (data-sheet bandwidth) one above it. Tensors in Q6_K are taken at the rate measured for Q6_K on the same
+device, at Q4_K's where a record has none; those in Q5_K, which no kernel reads yet, at Q4_K's."""
 import statistics
 
 import predict
@@ -13,30 +14,39 @@ def more_bits(i, n):
     return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
 
 
-def matrices(m, formats):
-    """[(rows, columns, bytes a weight, how often)] that one token reads, by llama.cpp's rule for Q4_K_M."""
+def matrices(m):
+    """[(rows, columns, format, how often)] that one token reads, by llama.cpp's rule for Q4_K_M."""
     n, h = m["layers"], m["hidden"]
     better = sum(more_bits(i, n) for i in range(n))
-    q4, q6 = formats["Q4_K"], formats["Q6_K"]
-    plain_v = formats["Q5_K"] if m.get("big") else q4
+    q4, q6 = "Q4_K", "Q6_K"
+    plain_v = "Q5_K" if m.get("big") else q4
     return [(m["q"], h, q4, n), (h, m["q"], q4, n), (m["kv"], h, q4, n), (m["kv"], h, q6, better), (m["kv"], h, plain_v, n - better),
             (m["intermediate"], h, q4, 2 * n), (h, m["intermediate"], q6, better), (h, m["intermediate"], q4, n - better),
             (m["vocabulary"], h, q6, 1)]
 
 
 def token_bytes(m, formats):
-    return m["gb"] * 1e9 if "gb" in m else sum(rows * k * size * times for rows, k, size, times in matrices(m, formats))
+    return m["gb"] * 1e9 if "gb" in m else sum(rows * k * formats[f] * times for rows, k, f, times in matrices(m))
 
 
 def field(case, key):
     return next((w[len(key) + 1:] for w in case.split() if w.startswith(key + "=")), "")
 
 
-def measured_rates(benches):
-    """{(machine, backend, device, kernel): {"m x k": GB/s}} of decode mat-vecs with one column in Q4_K that were timed cold."""
+def format_of(b):
+    """The weights' format of a timed decode mat-vec with one column; None for anything else."""
+    if field(b["case"], "n") not in ("", "1"):
+        return None
+    if b["op"] == "qblock_matmul":
+        return field(b["case"], "w").upper()
+    return "Q4_K" if b["op"] == "q4k_matvec" else None
+
+
+def measured_rates(benches, wanted="Q4_K"):
+    """{(machine, backend, device, kernel): {"m x k": GB/s}} of decode mat-vecs with one column in a format that were timed cold."""
     rates = {}
     for b in benches:
-        if b["op"] == "q4k_matvec" and field(b["case"], "n") in ("", "1") and b["status"] in ("VALID", "UNSETTLED"):
+        if format_of(b) == wanted and b["status"] in ("VALID", "UNSETTLED"):
             key = b["machine"], b["backend"], b["name"], b["kernel"]
             by_shape = rates.setdefault(key, {})
             shape = f'{field(b["case"], "m")} x {field(b["case"], "k")}'
@@ -44,16 +54,26 @@ def measured_rates(benches):
     return rates
 
 
-def seconds(m, formats, rate_of, otherwise):
-    """Time of a token, and the share of its bytes whose own shape was measured."""
+def best_of(rates):
+    """{(machine, backend, device): key of its fastest kernel}, by the median over shapes."""
+    best = {}
+    for key, by_shape in rates.items():
+        if key[:3] not in best or statistics.median(by_shape.values()) > statistics.median(rates[best[key[:3]]].values()):
+            best[key[:3]] = key
+    return best
+
+
+def seconds(m, formats, rate_of):
+    """Time of a token, and the share of its bytes whose own shape was measured in their own format. rate_of: {format: {shape: GB/s}}."""
+    middle = {f: statistics.median(r.values()) for f, r in rate_of.items()}
     if "gb" in m:
-        return m["gb"] / otherwise, 0.0
+        return m["gb"] / middle["Q4_K"], 0.0
     total, own = 0.0, 0.0
-    for rows, k, size, times in matrices(m, formats):
-        n = rows * k * size * times
-        rate = rate_of.get(f"{rows} x {k}")
+    for rows, k, f, times in matrices(m):
+        n = rows * k * formats[f] * times
+        rate = rate_of.get(f, {}).get(f"{rows} x {k}")
         own += n if rate else 0
-        total += n / ((rate or otherwise) * 1e9)
+        total += n / ((rate or middle.get(f, middle["Q4_K"])) * 1e9)
     return total, own / token_bytes(m, formats)
 
 
@@ -70,11 +90,8 @@ def watts_of(benches, key):
 
 def rows(benches, isa, facts):
     out, price = [], facts["electricity"]["usd_per_kwh"]
-    rates = measured_rates(benches)
-    best = {}
-    for key, by_shape in rates.items():
-        if key[:3] not in best or statistics.median(by_shape.values()) > statistics.median(rates[best[key[:3]]].values()):
-            best[key[:3]] = key
+    rates, q6 = measured_rates(benches), measured_rates(benches, "Q6_K")
+    best, best_q6 = best_of(rates), best_of(q6)
     ceiling = {}
     for b in benches:
         if b["op"] == "q4k_matvec":
@@ -84,11 +101,14 @@ def rows(benches, isa, facts):
         size = token_bytes(m, facts["formats"])
         common = dict(model=m["name"], gb=size / 1e9, note=m.get("note"))
         for key in [] if m.get("no_kernel") else best.values():
-            middle = statistics.median(rates[key].values())
-            t, own = seconds(m, facts["formats"], rates[key], middle)
+            rate_of, source = {"Q4_K": rates[key]}, f"{key[3]}, {statistics.median(rates[key].values()):.1f} GB/s"
+            if key[:3] in best_q6:
+                rate_of["Q6_K"] = q6[best_q6[key[:3]]]
+                source += f"; Q6_K: {best_q6[key[:3]][3]}, {statistics.median(rate_of['Q6_K'].values()):.1f} GB/s"
+            t, own = seconds(m, facts["formats"], rate_of)
             joules, cost = energy_of(watts_of(benches, key), price, 1 / t)
             out.append(dict(common, where=f"{key[2]} ({key[1]})", machine=key[0], how="measured",
-                            source=f"{key[3]}, {middle:.1f} GB/s; {100 * own:.0f} % of the bytes in shapes that were timed", tokens=1 / t,
+                            source=f"{source}; {100 * own:.0f} % of the bytes in shapes that were timed", tokens=1 / t,
                             joules=joules, cost=cost, limit=ceiling[key[:3]] / size, published=None, conditions=None, published_cost=None))
         out += [predicted_row(m, common, arch, d, None if m.get("no_kernel") else predict.matvec_bandwidth(isa, facts, arch), price)
                 for arch, d in facts["devices"].items()]

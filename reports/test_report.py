@@ -119,6 +119,13 @@ def projections():
     rows = project.rows([dict(BENCH, machine=0)], [ISA], facts)["Llama 3.1 8B"]
     expect(abs(rows[0]["tokens"] - 33e9 / 4616.3e6) < 0.01 and rows[0]["how"] == "measured", "33 GB/s over 4.6 GB")
     expect(rows[1]["how"] == "predicted, not measured" and abs(rows[1]["limit"] - 346 / 4.6163) < 0.05, "the limit of the data sheet")
+    q6 = dict(BENCH, machine=0, op="qblock_matmul", kernel="k6", case="qblock_matmul w=q6_k m=4096 k=14336", bandwidth=BENCH["bandwidth"] / 2)
+    slower = project.rows([dict(BENCH, machine=0), q6], [ISA], facts)["Llama 3.1 8B"]
+    own = [project.rows([dict(BENCH, machine=0), dict(q6, case=c)], [ISA], facts)["Llama 3.1 8B"][0]["tokens"] for c in (q6["case"] + " n=8", q6["case"].replace("q6_k", "q8_0"))]
+    m = next(m for m in facts["models"] if m["name"] == "Llama 3.1 8B")
+    six = sum(r * k * facts["formats"][f] * n for r, k, f, n in project.matrices(m) if f == "Q6_K") / project.token_bytes(m, facts["formats"])
+    expect(abs(rows[0]["tokens"] / slower[0]["tokens"] - (1 + six)) < 1e-9 and "k6" in slower[0]["source"], "tensors in Q6_K at the rate of Q6_K")
+    expect(own == [rows[0]["tokens"]] * 2, "more columns and other formats leave the projection alone")
     joules, cost = project.energy_of(500, 0.157, 50)
     expect(joules == 10 and abs(cost - 10e6 / 3.6e6 * 0.157) < 1e-12, "10 J a token are 0.436 $ a million")
 
