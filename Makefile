@@ -7,6 +7,7 @@
 #: make coverage      lines and branches that tests and suites reach, harness and kernels
 #: make memory        every allocation of every command refused once, from every place (make check: a sample)
 #: make fuzz          libFuzzer targets: build/asan/fuzz_*
+#: make mutants       kernels and checker changed in one place at a time: what do the checks notice; reports/mutants.md
 #: make vendor-check  kernels against the vendors' compilers and headers (ci/setup vendor first)
 #: make dist          build/blackframe-VERSION-x86_64.tar.gz: runs without a compiler, glibc 2.34 or newer
 #: make clean         remove build/; .toolchain/ stays
@@ -127,6 +128,9 @@ fuzz:
 	@$(if $(SAN_CC),$(MAKE) --no-print-directory $(ASAN) fuzzers,echo 'fuzz: skipped, no clang')
 fuzzers: $(FUZZERS)
 include kernels/simt/racecheck.mk
+mutants: all
+	@ci/mutants --build $B --self-test
+	@ci/mutants --build $B; ci/mutants --build $B --report
 
 memory: $B/blackframe
 	@ci/memory --build $B
@@ -149,7 +153,7 @@ backends:
 clean:
 	rm -rf build
 
-.PHONY: all objects backends check memory report asan coverage fuzz fuzzers isa vendor-check help clean FORCE
+.PHONY: all objects backends check mutants memory report asan coverage fuzz fuzzers isa vendor-check help clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(HOST_O) $(TEST_O)) $(FAKES:.so=.d) $(DEVICE_DEPS)
