@@ -28,3 +28,9 @@ TWIN(mask_leak, ATTENTION_MASK_LEAK, "mask-leak", "0 * NaN of an excluded key is
 TWIN(sink_dropped, ATTENTION_SINK_DROPPED, "sink-dropped", "the sink takes no part");
 TWIN(lse_wrong, ATTENTION_LSE_WRONG, "lse-wrong", "lse without the maximum");
 TWIN(scale_102, ATTENTION_SCALE_102, "scale-1.02", "o times 1.02");
+TWIN(k_bf16, ATTENTION_K_BF16, "k-bf16", "K rounded to bf16");
+TWIN(k_tf32, ATTENTION_K_TF32, "k-tf32", "K rounded to tf32's 11 significand bits");
+TWIN(v_fp16, ATTENTION_V_FP16, "v-fp16", "V rounded to fp16");
+TWIN(v_tf32, ATTENTION_V_TF32, "v-tf32", "V rounded to tf32's 11 significand bits");
+TWIN(p_tf32, ATTENTION_P_TF32, "p-tf32", "probabilities rounded to tf32's 11 significand bits");
+TWIN(v_acc_bf16, ATTENTION_V_ACC_BF16, "v-acc-bf16", "P.V accumulated in bf16");

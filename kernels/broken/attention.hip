@@ -1,5 +1,5 @@
-/* Twins of attention: the plain kernel with one defect each. A witness case must catch every one. */
-#include "../common/attention_gpu_naive.h"
+/* Twins of attention: the plain kernel, and the matrix tile, with one defect each. A witness case must catch every one. */
+#include "../hip/attention_wmma.h"
 
 #if BF_HOST
 #define TWIN_HOST(SYMBOL, DEFECT, WHAT)                                                                                  \
@@ -30,3 +30,32 @@ TWIN(attention_twin_mask_leak, ATTENTION_MASK_LEAK, "mask-leak", "0 * NaN of an 
 TWIN(attention_twin_sink_dropped, ATTENTION_SINK_DROPPED, "sink-dropped", "the sink takes no part")
 TWIN(attention_twin_lse_wrong, ATTENTION_LSE_WRONG, "lse-wrong", "lse without the maximum")
 TWIN(attention_twin_scale_102, ATTENTION_SCALE_102, "scale-1.02", "o times 1.02")
+TWIN(attention_twin_k_bf16, ATTENTION_K_BF16, "k-bf16", "K rounded to bf16")
+TWIN(attention_twin_k_tf32, ATTENTION_K_TF32, "k-tf32", "K rounded to tf32's 11 significand bits")
+TWIN(attention_twin_v_fp16, ATTENTION_V_FP16, "v-fp16", "V rounded to fp16")
+TWIN(attention_twin_v_tf32, ATTENTION_V_TF32, "v-tf32", "V rounded to tf32's 11 significand bits")
+TWIN(attention_twin_p_tf32, ATTENTION_P_TF32, "p-tf32", "probabilities rounded to tf32's 11 significand bits")
+TWIN(attention_twin_v_acc_bf16, ATTENTION_V_ACC_BF16, "v-acc-bf16", "P.V accumulated in bf16")
+
+BF_KERNEL_FN(attention_wmma_twin_scores_fp16, attention_args, PREFILL_THREADS) { prefill_body<BF_F16, 64, true, ATTENTION_SCORES_FP16>(a); }
+BF_KERNEL_FN(attention_wmma_twin_drop_slice, attention_args, PREFILL_THREADS) { prefill_body<BF_F16, 64, true, ATTENTION_DROP_KEY>(a); }
+BF_KERNEL_FN(attention_wmma_twin_any, attention_args, 32 * ATTENTION_NAIVE_WARPS) { attention_naive_body<ATTENTION_SOUND>(a); }
+
+#if BF_HOST
+static int attention_wmma_twin_accepts(const bf_problem *p) {
+    return attention_wmma_accepts(p) && p->type[ATTENTION_Q] == BF_F16 && p->dim[ATTENTION_D] == 64;
+}
+#define WMMA_TWIN(id, defect, text)                                                                                            \
+    static int wmma_##id##_plan(const bf_problem *p, bf_step *s) {                                                             \
+        static const bf_step_fn<attention_args> fn[3] = {BF_STEP_FN(attention_wmma_twin_##id), {}, {}};                        \
+        return attention_wmma_plan(p, s, fn, BF_STEP_FN(attention_wmma_twin_any));                                             \
+    }                                                                                                                          \
+    static const bf_kernel wmma_##id##_kernel = {                                                                              \
+        .op = "attention", .name = "attention_wmma_twin_" defect, .file = "broken_attention", .target = BF_STEP_TARGET,        \
+        .role = BF_TWIN, .path = "wmma", .twin = defect, .summary = text, .accepts = attention_wmma_twin_accepts,              \
+        .chain = prefill_chain, .plan = wmma_##id##_plan,                                                                      \
+    };                                                                                                                         \
+    BF_REGISTER(wmma_##id##_kernel)
+WMMA_TWIN(scores_fp16, "scores-fp16", "sums of the matrix instructions rounded to fp16 at every step");
+WMMA_TWIN(drop_slice, "drop-slice", "the last 32 of d left out of the scores");
+#endif

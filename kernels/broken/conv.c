@@ -22,3 +22,6 @@ TWIN(tap_dropped, "tap-dropped", CONV_TAP_DROPPED, "the middle tap skipped");
 TWIN(phase_wrong, "stride-phase", CONV_PHASE_WRONG, "transposed: every element lands one output too early");
 TWIN(bias_fp16, "bias-fp16", CONV_BIAS_FP16, "bias rounded to fp16");
 TWIN(scale_102, "scale-1.02", CONV_SCALE_102, "sums times 1.02");
+TWIN(acc_bf16, "acc-bf16", CONV_ACC_BF16, "every partial sum rounded to bf16");
+TWIN(x_bf16, "x-bf16", CONV_X_BF16, "x rounded to bf16");
+TWIN(x_tf32, "x-tf32", CONV_X_TF32, "x rounded to tf32's 11 significand bits");

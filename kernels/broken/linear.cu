@@ -14,6 +14,7 @@
     TWIN(bias_dropped, LINEAR_BIAS_DROPPED, "bias-dropped", "no bias added")                                       \
     TWIN(bias_fp16, LINEAR_BIAS_FP16, "bias-fp16", "the bias rounded to fp16")                                     \
     TWIN(y_trunc, LINEAR_Y_TRUNC, "y-trunc", "y of 16 bits cut off instead of rounded")                            \
+    TWIN(partial_fp16, LINEAR_PARTIAL_FP16, "partial-fp16", "sums of 32 products stored in fp16")                  \
     TWIN(scale_102, LINEAR_SCALE_102, "scale-1.02", "the product times 1.02")
 
 #define DEVICE(id, value, defect, text) \

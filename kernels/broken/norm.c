@@ -27,3 +27,5 @@ TWIN(mean_of_k_1, "mean-of-k-1", NORM_MEAN_OF_K_1, "sums divided by k - 1");
 TWIN(residual_fp16, "residual-fp16", NORM_RESIDUAL_FP16, "x + r rounded to fp16");
 TWIN(w_as_fp16, "w-as-fp16", NORM_W_AS_FP16, "the bits of bf16 weights read as fp16");
 TWIN(scale_102, "scale-1.02", NORM_SCALE_102, "results times 1.02");
+TWIN(x_bf16, "x-bf16", NORM_X_BF16, "values rounded to bf16");
+TWIN(x_tf32, "x-tf32", NORM_X_TF32, "values rounded to tf32's 11 significand bits");

@@ -19,7 +19,13 @@ enum attention_defect {
     ATTENTION_MASK_LEAK,   /* an excluded key has weight 0, and 0 * NaN is added */
     ATTENTION_SINK_DROPPED,
     ATTENTION_LSE_WRONG,   /* without the maximum */
-    ATTENTION_SCALE_102
+    ATTENTION_SCALE_102,
+    ATTENTION_K_BF16,
+    ATTENTION_K_TF32,
+    ATTENTION_V_FP16,
+    ATTENTION_V_TF32,
+    ATTENTION_P_TF32,
+    ATTENTION_V_ACC_BF16
 };
 constexpr int ATTENTION_NAIVE_WARPS = 4, ATTENTION_NAIVE_SLICE = ATTENTION_MAX_D / 32;
 
@@ -47,6 +53,8 @@ template <int DEFECT> BF_FN float attention_naive_score(const attention_args &a,
     for (int d = 0; d < a.d; d++) {
         float k = attention_read(a.k, a.kv_type, w.kv + (int64_t)j * a.d + d);
         if (DEFECT == ATTENTION_K_FP16) k = attention_via_fp16(k);
+        if (DEFECT == ATTENTION_K_BF16) k = attention_via_bf16(k);
+        if (DEFECT == ATTENTION_K_TF32) k = bf_to_tf32(k);
         dot = bf_fma(attention_read(a.q, a.q_type, w.q + d), k, dot);
     }
     mask = attention_mask(a, w.i, j);
@@ -63,12 +71,16 @@ BF_FN void attention_naive_add(const attention_args &a, const attention_place &w
         if (DEFECT == ATTENTION_MASK_LEAK) pn = bf_max(pn, 0.0f);
         if (DEFECT == ATTENTION_P_FP16) pn = attention_via_fp16(pn);
         if (DEFECT == ATTENTION_P_BF16) pn = attention_via_bf16(pn);
+        if (DEFECT == ATTENTION_P_TF32) pn = bf_to_tf32(pn);
         if (pn < 0.0f) continue;
         for (int s = 0; s < ATTENTION_NAIVE_SLICE && lane + 32 * s < a.d; s++) {
             float v = attention_read(a.v, a.kv_type, w.kv + (int64_t)(j0 + n) * a.d + lane + 32 * s);
             if (DEFECT == ATTENTION_V_BF16) v = attention_via_bf16(v);
+            if (DEFECT == ATTENTION_V_FP16) v = attention_via_fp16(v);
+            if (DEFECT == ATTENTION_V_TF32) v = bf_to_tf32(v);
             acc[s] = bf_fma(pn, v, acc[s]);
             if (DEFECT == ATTENTION_V_ACC_FP16) acc[s] = attention_via_fp16(acc[s]);
+            if (DEFECT == ATTENTION_V_ACC_BF16) acc[s] = attention_via_bf16(acc[s]);
         }
     }
 }

@@ -83,7 +83,7 @@ template <int TYPE> BF_FN void prefill_store_v(float *to, const prefill_eight &r
 template <bool WMMA> BF_FN int prefill_row(int t, int i) { return WMMA ? t / 32 * 16 + 2 * i + t / 16 % 2 : 8 * (t / 16) + i; }
 template <bool WMMA> BF_FN int prefill_key(int t, int j) { return WMMA ? 16 * j + t % 16 : 4 * (t % 16) + j; }
 
-template <int TYPE>
+template <int TYPE, int DEFECT>
 BF_FN void attention_wmma_scores(const attention_args &a, const prefill_block &b, int tile, float *shared, float s[8][4]);
 
 BF_FN void prefill_dots(const float *rows, const float *keys, float s[8][4]) {
@@ -223,7 +223,7 @@ template <int TYPE> BF_FN prefill_eight prefill_load_v(const prefill_values &v, 
 }
 
 /* The walk over the keys; o, max and sum in the end. */
-template <int TYPE, int DMAX, bool WMMA>
+template <int TYPE, int DMAX, bool WMMA, int DEFECT>
 BF_FN void prefill_walk(const attention_args &a, const prefill_block &b, bool careful, float *shared, float max[8], float sum[8],
                         float o[8][DMAX / 16]) {
     constexpr int V_KEYS = PREFILL_V / DMAX, SIZE = TYPE == BF_F32 ? 4 : 2;
@@ -244,7 +244,7 @@ BF_FN void prefill_walk(const attention_args &a, const prefill_block &b, bool ca
         float s[8][4], *to = shared + PREFILL_FIRST + t / (DMAX / 8) * DMAX + column;
         ATTENTION_UNROLLED
         for (int i = 0; i < 32; i++) s[i / 4][i % 4] = 0.0f;
-        if constexpr (WMMA) attention_wmma_scores<TYPE>(a, b, tile, shared, s);
+        if constexpr (WMMA) attention_wmma_scores<TYPE, DEFECT>(a, b, tile, shared, s);
         else prefill_scores<TYPE>(a, b, tile, shared, s);
         v.key = tile + t / (DMAX / 8);
         prefill_eight next = prefill_load_v<TYPE>(v, 0);
@@ -295,14 +295,15 @@ BF_FN void prefill_finish(const attention_args &a, const prefill_block &b, const
     }
 }
 
-template <int TYPE, int DMAX, bool WMMA> BF_FN void prefill_body(const attention_args &a) {
+/* DEFECT: of a twin of the matrix product. */
+template <int TYPE, int DMAX, bool WMMA, int DEFECT = ATTENTION_SOUND> BF_FN void prefill_body(const attention_args &a) {
     float *shared = (float *)bf_dynamic_shared();
     int t = bf_tid_x(), *queries = (int *)(shared + PREFILL_FIRST + 2 * PREFILL_V), *bad = queries + PREFILL_ROWS;
     prefill_block b = prefill_place(a);
     if (t < PREFILL_ROWS) queries[t] = (b.first + (t < b.rows ? t : b.rows - 1)) % a.queries;
     bf_sync();
     float max[8], sum[8], o[8][DMAX / 16], zero = 0.0f;
-    prefill_walk<TYPE, DMAX, WMMA>(a, b, false, shared, max, sum, o);
+    prefill_walk<TYPE, DMAX, WMMA, DEFECT>(a, b, false, shared, max, sum, o);
     ATTENTION_UNROLLED
     for (int i = 0; i < 8; i++) {
         ATTENTION_UNROLLED
@@ -311,7 +312,7 @@ template <int TYPE, int DMAX, bool WMMA> BF_FN void prefill_body(const attention
     zero = bf_warp_sum_f(zero); /* NaN when one of them is not finite */
     if (bf_lane() == 0) bad[t / 32] = zero != zero;
     bf_sync();
-    if (bad[0] | bad[1] | bad[2] | bad[3]) prefill_walk<TYPE, DMAX, WMMA>(a, b, true, shared, max, sum, o);
+    if (bad[0] | bad[1] | bad[2] | bad[3]) prefill_walk<TYPE, DMAX, WMMA, DEFECT>(a, b, true, shared, max, sum, o);
     prefill_finish<DMAX, WMMA>(a, b, max, sum, o);
 }
 

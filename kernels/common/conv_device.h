@@ -6,6 +6,7 @@
 #include "device.h"
 
 #include "bf16.h"
+#include "device_math.h"
 #include "conv.h"
 #include "kernel.h"
 
@@ -49,11 +50,15 @@ enum conv_defect {
     CONV_TAP_DROPPED, /* the middle tap skipped */
     CONV_PHASE_WRONG, /* transposed: elements of x land one output too early */
     CONV_BIAS_FP16,
-    CONV_SCALE_102
+    CONV_SCALE_102,
+    CONV_ACC_BF16,
+    CONV_X_BF16,
+    CONV_X_TF32
 };
 constexpr int CONV_NAIVE_THREADS = 128;
 
 BF_FN float conv_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(f)); }
+BF_FN float conv_via_bf16(float f) { return bf_bits_f(bf_bf16_to_f32_bits(bf_f32_bits_to_bf16(bf_f_bits(f)))); }
 
 /* Where output z meets x through a tap in dimension d; -1: nowhere. */
 template <int DEFECT> BF_FN int conv_source(const conv_args &a, int d, int z, int tap) {
@@ -89,8 +94,11 @@ template <int DEFECT> BF_FN void conv_naive_body(const conv_args &a) {
             float x = conv_load(a.x, a.x_type, xat + ((int64_t)sz * a.size[1] + sy) * a.size[2] + sx);
             float w = conv_load(a.w, w_type, wat + t);
             if (DEFECT == CONV_X_FP16) x = conv_via_fp16(x);
+            if (DEFECT == CONV_X_BF16) x = conv_via_bf16(x);
+            if (DEFECT == CONV_X_TF32) x = bf_to_tf32(x);
             acc = bf_fma(w, x, acc);
             if (DEFECT == CONV_ACC_FP16) acc = conv_via_fp16(acc);
+            if (DEFECT == CONV_ACC_BF16) acc = conv_via_bf16(acc);
         }
     }
     if (DEFECT == CONV_BIAS_FP16 && a.b) acc += conv_via_fp16(conv_load(a.b, a.b_type, o));

@@ -29,6 +29,9 @@ CONV_TWIN(group_wrong, CONV_GROUP_WRONG, "group-wrong", "channels of the neighbo
 CONV_TWIN(tap_dropped, CONV_TAP_DROPPED, "tap-dropped", "the middle tap skipped")
 CONV_TWIN(phase_wrong, CONV_PHASE_WRONG, "stride-phase", "transposed: every element lands one output too early")
 CONV_TWIN(bias_fp16, CONV_BIAS_FP16, "bias-fp16", "bias rounded to fp16")
+CONV_TWIN(acc_bf16, CONV_ACC_BF16, "acc-bf16", "every partial sum rounded to bf16")
+CONV_TWIN(x_bf16, CONV_X_BF16, "x-bf16", "x rounded to bf16")
+CONV_TWIN(x_tf32, CONV_X_TF32, "x-tf32", "x rounded to tf32's 11 significand bits")
 CONV_TWIN(scale_102, CONV_SCALE_102, "scale-1.02", "sums times 1.02")
 
 #endif

@@ -38,4 +38,11 @@ BF_FN float bf_log(float x) {
     return bf_fma((float)((int32_t)e >> 23), BF_LN2, bf_fma(p * z, s, 2.0f * s));
 }
 
+/* f rounded to nearest even to tf32's 11 significand bits, for kernels that are broken on purpose. */
+BF_FN float bf_to_tf32(float f) {
+    uint32_t u = bf_f_bits(f);
+    if ((u & 0x7f800000u) == 0x7f800000u) return f;
+    return bf_bits_f((u + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u);
+}
+
 #endif

@@ -6,6 +6,7 @@
 #include "device.h"
 
 #include "bf16.h"
+#include "device_math.h"
 #include "kernel.h"
 #include "linear.h"
 
@@ -31,7 +32,8 @@ enum linear_defect {
     LINEAR_BIAS_DROPPED,
     LINEAR_BIAS_FP16,
     LINEAR_Y_TRUNC,
-    LINEAR_SCALE_102
+    LINEAR_SCALE_102,
+    LINEAR_PARTIAL_FP16
 };
 
 struct linear_args {
@@ -52,11 +54,6 @@ BF_FN float linear_load(const void *p, int type, int64_t i) {
 
 BF_FN float linear_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(f)); }
 BF_FN float linear_bf16(float f) { return bf_bits_f(bf_bf16_to_f32_bits(bf_f32_bits_to_bf16(bf_f_bits(f)))); }
-BF_FN float linear_tf32(float f) {
-    uint32_t u = bf_f_bits(f);
-    if ((u & 0x7f800000u) == 0x7f800000u) return f;
-    return bf_bits_f((u + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u);
-}
 
 /* One rounding to y's type. TRUNC (the twin): towards zero in a 16-bit type. */
 template <int DEFECT> BF_FN void linear_store(void *y, int type, int64_t i, float v) {
@@ -98,16 +95,18 @@ template <int DEFECT> BF_FN void linear_naive_body(const linear_args &a) {
     if (o >= (int64_t)a.m * a.n) return;
     int64_t r = o % a.m, c = o / a.m;
     int k = DEFECT == LINEAR_DROP_K_TAIL ? a.k / 8 * 8 : a.k;
-    float acc = 0.0f;
+    float acc = 0.0f, whole = 0.0f;
     for (int i = 0; i < k; i++) {
+        if (DEFECT == LINEAR_PARTIAL_FP16 && i % 32 == 0) whole += linear_fp16(acc), acc = 0.0f;
         float x = linear_load(a.x, a.x_type, c * a.k + i);
         if (DEFECT == LINEAR_X_FP16) x = linear_fp16(x);
         if (DEFECT == LINEAR_X_BF16) x = linear_bf16(x);
-        if (DEFECT == LINEAR_X_TF32) x = linear_tf32(x);
+        if (DEFECT == LINEAR_X_TF32) x = bf_to_tf32(x);
         acc = bf_fma(linear_weight<DEFECT>(a, r * a.k + i), x, acc);
         if (DEFECT == LINEAR_ACC_FP16) acc = linear_fp16(acc);
         if (DEFECT == LINEAR_ACC_BF16) acc = linear_bf16(acc);
     }
+    if (DEFECT == LINEAR_PARTIAL_FP16) acc = whole + linear_fp16(acc);
     linear_finish<DEFECT>(a, c, r, acc);
 }
 

@@ -15,7 +15,9 @@ enum norm_defect {
     NORM_MEAN_OF_K_1,      /* sums divided by k - 1 */
     NORM_RESIDUAL_FP16,    /* x + r rounded to fp16 */
     NORM_W_AS_FP16,        /* the bits of bf16 weights read as fp16 */
-    NORM_SCALE_102
+    NORM_SCALE_102,
+    NORM_X_BF16,
+    NORM_X_TF32
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include "device.h"
 
 #include "bf16.h"
+#include "device_math.h"
 #include "kernel.h"
 #include "norm.h"
 #include "norm_defect.h"
@@ -95,7 +96,7 @@ template <int DEFECT> BF_FN float norm_value(const norm_args &a, int64_t i) {
     float s = norm_load(a.x, a.x_type, i);
     if (a.r) s += norm_load(a.r, a.r_type, i);
     if (a.r && DEFECT == NORM_RESIDUAL_FP16) s = norm_via_fp16(s);
-    return DEFECT == NORM_X_FP16 ? norm_via_fp16(s) : s;
+    return DEFECT == NORM_X_FP16 ? norm_via_fp16(s) : DEFECT == NORM_X_BF16 ? norm_via_bf16(s) : DEFECT == NORM_X_TF32 ? bf_to_tf32(s) : s;
 }
 
 /* What a row becomes: y = ((s * down - c) - rest) * factor. */

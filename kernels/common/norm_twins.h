@@ -31,6 +31,8 @@ NORM_TWIN(tail_dropped, NORM_TAIL_DROPPED, "tail-dropped", "the last value of a 
 NORM_TWIN(mean_of_k_1, NORM_MEAN_OF_K_1, "mean-of-k-1", "sums divided by k - 1")
 NORM_TWIN(residual_fp16, NORM_RESIDUAL_FP16, "residual-fp16", "x + r rounded to fp16")
 NORM_TWIN(w_as_fp16, NORM_W_AS_FP16, "w-as-fp16", "the bits of bf16 weights read as fp16")
+NORM_TWIN(x_bf16, NORM_X_BF16, "x-bf16", "values rounded to bf16")
+NORM_TWIN(x_tf32, NORM_X_TF32, "x-tf32", "values rounded to tf32's 11 significand bits")
 NORM_TWIN(scale_102, NORM_SCALE_102, "scale-1.02", "results times 1.02")
 
 #endif

@@ -19,7 +19,13 @@ enum attention_defect {
     ATTENTION_MASK_LEAK,
     ATTENTION_SINK_DROPPED,
     ATTENTION_LSE_WRONG,
-    ATTENTION_SCALE_102
+    ATTENTION_SCALE_102,
+    ATTENTION_K_BF16,
+    ATTENTION_K_TF32,
+    ATTENTION_V_FP16,
+    ATTENTION_V_TF32,
+    ATTENTION_P_TF32,
+    ATTENTION_V_ACC_BF16
 };
 
 static inline float attention_fp16(float f) { return bf_f16_value(bf_f32_bits_to_f16(bf_bits(f))); }
@@ -31,6 +37,8 @@ static inline float attention_score(const attention_job *j, int64_t row, int64_t
     for (int64_t d = 0; d < j->d; d++) {
         float key = bf_load_float(j->k, j->kv_type, (g * j->keys + k) * j->d + d);
         if (defect == ATTENTION_K_FP16) key = attention_fp16(key);
+        if (defect == ATTENTION_K_BF16) key = attention_bf16(key);
+        if (defect == ATTENTION_K_TF32) key = bf_tf32(key);
         dot += bf_load_float(j->q, j->q_type, row * j->d + d) * key;
     }
     if (mask <= ATTENTION_EXCLUDES) return -INFINITY;
@@ -43,11 +51,15 @@ static inline float attention_score(const attention_job *j, int64_t row, int64_t
 static inline void attention_add(const attention_job *j, int64_t g, int64_t k, float p, float *acc, int defect) {
     if (defect == ATTENTION_P_FP16) p = attention_fp16(p);
     if (defect == ATTENTION_P_BF16) p = attention_bf16(p);
+    if (defect == ATTENTION_P_TF32) p = bf_tf32(p);
     for (int64_t d = 0; d < j->d; d++) {
         float v = bf_load_float(j->v, j->kv_type, (g * j->keys + k) * j->d + d);
         if (defect == ATTENTION_V_BF16) v = attention_bf16(v);
+        if (defect == ATTENTION_V_FP16) v = attention_fp16(v);
+        if (defect == ATTENTION_V_TF32) v = bf_tf32(v);
         acc[d] += p * v;
         if (defect == ATTENTION_V_ACC_FP16) acc[d] = attention_fp16(acc[d]);
+        if (defect == ATTENTION_V_ACC_BF16) acc[d] = attention_bf16(acc[d]);
     }
 }
 

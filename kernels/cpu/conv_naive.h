@@ -18,7 +18,10 @@ enum conv_defect {
     CONV_TAP_DROPPED,
     CONV_PHASE_WRONG,
     CONV_BIAS_FP16,
-    CONV_SCALE_102
+    CONV_SCALE_102,
+    CONV_ACC_BF16,
+    CONV_X_BF16,
+    CONV_X_TF32
 };
 
 typedef struct conv_job {
@@ -37,6 +40,7 @@ static inline conv_job conv_job_of(const bf_problem *p) {
 }
 
 static inline float conv_fp16(float f) { return bf_f16_value(bf_f32_bits_to_f16(bf_bits(f))); }
+static inline float conv_bf16(float f) { return bf_bf16_value(bf_f32_bits_to_bf16(bf_bits(f))); }
 
 /* To the type of y, rounded once. */
 static inline void conv_store(void *y, bf_dtype type, int64_t i, float v) {
@@ -75,8 +79,11 @@ static inline __attribute__((always_inline)) float conv_sum(const conv_job *j, i
             if (sz < 0 || sy < 0 || sx < 0 || (defect == CONV_TAP_DROPPED && t == s->tap_count / 2)) continue;
             float x = bf_load_float(j->x, j->x_type, xat + ((int64_t)sz * s->size[1] + sy) * s->size[2] + sx);
             if (defect == CONV_X_FP16) x = conv_fp16(x);
+            if (defect == CONV_X_BF16) x = conv_bf16(x);
+            if (defect == CONV_X_TF32) x = bf_tf32(x);
             acc += bf_load_float(j->w, w_type, wat + t) * x;
             if (defect == CONV_ACC_FP16) acc = conv_fp16(acc);
+            if (defect == CONV_ACC_BF16) acc = conv_bf16(acc);
         }
     }
     return defect == CONV_SCALE_102 ? acc * 1.02f : acc;

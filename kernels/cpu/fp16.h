@@ -49,4 +49,11 @@ static inline float bf_load_float(const void *x, bf_dtype type, int64_t i) {
     return type == BF_F16 ? bf_f16_value(h) : bf_bf16_value(h);
 }
 
+/* f rounded to nearest even to tf32's 11 significand bits, for kernels that are broken on purpose. */
+static inline float bf_tf32(float f) {
+    uint32_t u = bf_bits(f);
+    if ((u & 0x7f800000u) == 0x7f800000u) return f;
+    return bf_float((u + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u);
+}
+
 #endif

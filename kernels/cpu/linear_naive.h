@@ -19,16 +19,12 @@ enum linear_defect {
     LINEAR_BIAS_DROPPED,
     LINEAR_BIAS_FP16,
     LINEAR_Y_TRUNC,
-    LINEAR_SCALE_102
+    LINEAR_SCALE_102,
+    LINEAR_PARTIAL_FP16
 };
 
 static inline float linear_fp16(float f) { return bf_f16_value(bf_f32_bits_to_f16(bf_bits(f))); }
 static inline float linear_bf16(float f) { return bf_bf16_value(bf_f32_bits_to_bf16(bf_bits(f))); }
-static inline float linear_tf32(float f) {
-    uint32_t u = bf_bits(f);
-    if ((u & 0x7f800000u) == 0x7f800000u) return f;
-    return bf_float((u + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u);
-}
 
 static inline float linear_naive_weight(const linear_job *j, int64_t i, int defect) {
     bf_dtype type = j->w_type;
@@ -41,7 +37,7 @@ static inline float linear_naive_x(const linear_job *j, int64_t i, int defect) {
     float x = bf_load_float(j->x, j->x_type, i);
     return defect == LINEAR_X_FP16   ? linear_fp16(x)
            : defect == LINEAR_X_BF16 ? linear_bf16(x)
-           : defect == LINEAR_X_TF32 ? linear_tf32(x)
+           : defect == LINEAR_X_TF32 ? bf_tf32(x)
                                      : x;
 }
 /* 16-bit y of smaller or equal size. */
@@ -59,12 +55,14 @@ static inline __attribute__((always_inline)) void linear_naive_chunk(const linea
     int64_t k = defect == LINEAR_DROP_K_TAIL ? j->k / 8 * 8 : j->k;
     for (int64_t o = begin; o < end; o++) {
         int64_t r = o % j->m, c = o / j->m;
-        float acc = 0.0f;
+        float acc = 0.0f, whole = 0.0f;
         for (int64_t i = 0; i < k; i++) {
+            if (defect == LINEAR_PARTIAL_FP16 && i % 32 == 0) whole += linear_fp16(acc), acc = 0.0f;
             acc += linear_naive_weight(j, r * j->k + i, defect) * linear_naive_x(j, c * j->k + i, defect);
             if (defect == LINEAR_ACC_FP16) acc = linear_fp16(acc);
             if (defect == LINEAR_ACC_BF16) acc = linear_bf16(acc);
         }
+        if (defect == LINEAR_PARTIAL_FP16) acc = whole + linear_fp16(acc);
         if (defect == LINEAR_SCALE_102) acc *= 1.02f;
         if (j->b && defect != LINEAR_BIAS_DROPPED) {
             float b = bf_load_float(j->b, j->b_type, r);

@@ -20,7 +20,7 @@ static inline float norm_value(const norm_job *j, int64_t i, int defect) {
     float s = bf_load_float(j->x, j->x_type, i);
     if (j->r) s += bf_load_float(j->r, j->r_type, i);
     if (j->r && defect == NORM_RESIDUAL_FP16) s = norm_fp16(s);
-    return defect == NORM_X_FP16 ? norm_fp16(s) : s;
+    return defect == NORM_X_FP16 ? norm_fp16(s) : defect == NORM_X_BF16 ? norm_bf16(s) : defect == NORM_X_TF32 ? bf_tf32(s) : s;
 }
 
 /* What a row becomes: y = ((s * down - c) - rest) * root. */

@@ -21,7 +21,7 @@ BF_FN bf_u32x8 wmma_join(const bf_u32x4 &low, const bf_u32x4 &high) {
     return {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
 }
 
-template <int TYPE>
+template <int TYPE, int DEFECT>
 BF_FN void attention_wmma_scores(const attention_args &a, const prefill_block &b, int tile, float *shared, float s[8][4]) {
     int t = bf_tid_x(), lane = bf_lane(), eight = t % 4 * 8, at = t / 4; /* loads: keys at and at + 32 */
     int row = t / 32 * 16 + lane % 16, low = tile + at, high = low + 32, last = a.keys - 1;
@@ -38,7 +38,7 @@ BF_FN void attention_wmma_scores(const attention_args &a, const prefill_block &b
     to[0] = wmma_eight(k0, true), to[32 * WMMA_STRIDE] = wmma_eight(k1, true);
     bf_sync();
     ATTENTION_ROLLED
-    for (int d = 0; d < a.d; d += WMMA_DEPTH) {
+    for (int d = 0; d < (DEFECT == ATTENTION_DROP_KEY ? a.d - WMMA_DEPTH : a.d); d += WMMA_DEPTH) {
         bool in = d + WMMA_DEPTH + eight < a.d;
         bf_u32x4 n0 = wmma_eight(k0 + (d + WMMA_DEPTH) * 2, in), n1 = wmma_eight(k1 + (d + WMMA_DEPTH) * 2, in);
         ATTENTION_UNROLLED
@@ -49,6 +49,8 @@ BF_FN void attention_wmma_scores(const attention_args &a, const prefill_block &b
             for (int f = 0; f < 4; f++) {
                 bf_u32x8 y = wmma_join(from[f * 16 * WMMA_STRIDE + 2 * half], from[f * 16 * WMMA_STRIDE + 2 * half + 1]);
                 acc[f] = TYPE == BF_F16 ? bf_wmma_f16(x, y, acc[f]) : bf_wmma_bf16(x, y, acc[f]);
+                if constexpr (DEFECT == ATTENTION_SCORES_FP16)
+                    for (int i = 0; i < 8; i++) acc[f].v[i] = attention_via_fp16(acc[f].v[i]);
             }
         }
         to += other, to[0] = n0, to[32 * WMMA_STRIDE] = n1;

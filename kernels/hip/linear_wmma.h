@@ -69,7 +69,8 @@ template <int BN> BF_FN void wmma_finish(const linear_args &a, const bf_f32x8 (&
     }
 }
 
-template <int TYPE, int BN, bool WIDE> BF_FN void linear_wmma_body(const linear_args &a) {
+/* DEFECT: of a twin. */
+template <int TYPE, int BN, bool WIDE, int DEFECT = LINEAR_SOUND> BF_FN void linear_wmma_body(const linear_args &a) {
     typedef linear_wmma<BN> T;
     bf_u32x4 *shared = (bf_u32x4 *)bf_dynamic_shared();
     int t = bf_tid_x(), lane = bf_lane(), wave = t / 32, wave_m = wave % T::WAVES_M, wave_n = wave / T::WAVES_M;
@@ -103,7 +104,7 @@ template <int TYPE, int BN, bool WIDE> BF_FN void linear_wmma_body(const linear_
             to[(WMMA_M + 64 * i) * WMMA_STRIDE] = wmma_load<WIDE>(a.x, x_row[i], 8 * eight, a.k);
     bf_sync();
 #pragma unroll 1
-    for (int done = 0; done < a.k; done += WMMA_K) {
+    for (int done = 0; done < (DEFECT == LINEAR_DROP_K_TAIL ? a.k - WMMA_K : a.k); done += WMMA_K) {
         int k = done + WMMA_K + 8 * eight;
         LINEAR_UNROLLED
         for (int i = 0; i < T::W_EIGHTS; i++) w[i] = wmma_load<WIDE>(a.w, w_row[i], k, a.k);
@@ -121,6 +122,9 @@ template <int TYPE, int BN, bool WIDE> BF_FN void linear_wmma_body(const linear_
                 for (int g = 0; g < T::FM; g++)
                     acc[f][g] = TYPE == BF_F16 ? bf_wmma_f16(v, b[g], acc[f][g]) : bf_wmma_bf16(v, b[g], acc[f][g]);
             }
+            if constexpr (DEFECT == LINEAR_ACC_FP16)
+                for (int i = 0; i < T::FN * T::FM * 8; i++)
+                    acc[i / 8 / T::FM][i / 8 % T::FM].v[i % 8] = linear_fp16(acc[i / 8 / T::FM][i / 8 % T::FM].v[i % 8]);
         }
         to += other;
         LINEAR_UNROLLED
