@@ -83,7 +83,8 @@ static int chain(const bf_lab *lab, const bf_fail_entry *e, bf_fail_result *r, b
         for (int w = 0; w < 2 && !rc; w++) {
             if (carried[w]) memcpy(x->data, carried[w], x->bytes);
             rc = bf_lab_run(lab, &j, "linear", way[w]->kernel, err);
-            if (rc || !(carried[w] = realloc(carried[w], y->bytes))) break;
+            if (!rc && !carried[w] && !(carried[w] = malloc(y->bytes))) rc = bf_fail(err, "no memory for the activations of layer %d", l + 1);
+            if (rc) break;
             memcpy(carried[w], y->data, y->bytes);
             most[w] = largest(y);
             bf_lab_census(&now[w], y, 0, WIDTH * TOKENS, NULL);

@@ -43,7 +43,8 @@ static void show_tensor(const bf_scan_tensor *s, int basic) {
 static int by_risk(const void *a, const void *b) {
     const bf_scan_tensor *s = *(const bf_scan_tensor *const *)a, *t = *(const bf_scan_tensor *const *)b;
     if (s->verdict != t->verdict) return s->verdict > t->verdict ? -1 : 1;
-    if (s->headroom != t->headroom) return s->headroom < t->headroom ? -1 : 1;
+    if (isnan(s->headroom) != isnan(t->headroom)) return isnan(s->headroom) ? -1 : 1; /* damaged weights have none */
+    if (s->headroom < t->headroom || s->headroom > t->headroom) return s->headroom < t->headroom ? -1 : 1;
     return s < t ? -1 : s > t;
 }
 
@@ -53,8 +54,8 @@ static int show_tensors(const bf_scan *s, int all, bf_error *err) {
     if (!order) return bf_fail(err, "out of memory");
     for (size_t i = 0; i < n; i++) order[i] = &s->tensor[i];
     qsort(order, n, sizeof *order, by_risk);
-    printf("\n%-11s %6s %9s %9s %7s %8s %8s %9s  %s\n%-11s %6s %9s %9s %7s %8s %8s %9s\n", "verdict", "bits", "survives", "largest", "to inf", "to zero",
-           "subnorm.", "worst err", "tensor (type, rows x row)", "", "left", "|x|", "|w|", "as fp16", "as fp16", "as fp16", "as fp16");
+    puts("\nverdict       bits  survives   largest  to inf  to zero subnorm. worst err  tensor (type, rows x row)\n"
+         "              left       |x|       |w| as fp16  as fp16  as fp16   as fp16");
     for (; shown < n && (all || shown < SHOWN); shown++) show_tensor(order[shown], s->basic);
     if (shown < n) printf("... %zu more, none of higher risk: --verbose\n", n - shown);
     free(order);
