@@ -116,14 +116,14 @@ $B/obj/kernels/cpu/%.c.o $B/obj/kernels/broken/%.c.o: OPT = $(if $(findstring ad
 $B/obj/harness/%.c.o: COVER = $(if $(findstring address,$(SANITIZE)),-fsanitize=fuzzer-no-link)
 
 check: all fuzz
-	@B=$B ci/check tests suites twins fail chain numpy report memory isa readme fuzz
+	@B=$B ci/check tests suites twins fail chain numpy report memory isa readme coverage fuzz
 asan:
 	@$(MAKE) --no-print-directory $(ASAN) all
 	@B=build/asan ci/check tests sanitized
 # Counters are found through a bias, which lets them live in the mapped file (ci/coverage).
 coverage:
 	@$(MAKE) --no-print-directory B=build/cov CC='$(SAN_CC)' SANITIZE='-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation' all
-	@ci/coverage
+	@ci/coverage $(RECORD)
 fuzz:
 	@$(if $(SAN_CC),$(MAKE) --no-print-directory $(ASAN) fuzzers,echo 'fuzz: skipped, no clang')
 fuzzers: $(FUZZERS)
