@@ -119,6 +119,7 @@ def counts_are_those_of_numpy(folder):
         b = np.concatenate([(2 * X * np.float32(3e38)).ravel(), (2 * X[:, :2] * np.float32(3e38)).ravel()])
     o = got["b", "output"]
     expect(o["inf"] == np.isinf(b).sum() and o["over"] == np.isfinite(b).sum() - (b == 0).sum(), f"inf and over of b: {o}")
+    expect(o["absmax"] == np.abs(b.astype(np.float64))[np.isfinite(b)].max() and np.isfinite(o["rms"]), "infinities are no magnitude")
     expect(got["a", "input[0]"]["absmax"] == 15 and got["b", "input[0]"]["absmax"] == 30, "inputs are counted")
     expect(r.excess[0]["module"] == "b" and len(r.excess) == 1 and "b (Scale), call 1" in r.summary(), r.summary())
 
@@ -146,6 +147,16 @@ def nan_is_beyond_every_limit(folder):
         model(Tensor(X))
     expect([e["module"] for e in r.excess] == ["a", ""] and r.excess[0]["value"] == "nan" and "input" not in r.excess[0], "the innermost module first, the model as a whole too")
     expect((folder / "model.out.npy").exists(), "the model itself has a file name")
+
+
+def the_largest_fp16_is_not_beyond_it(folder):
+    model = Module(a=Scale(1), b=Scale(1))
+    with Recorder(model, folder, modules="?") as r:
+        model.children["a"](Tensor(np.float32([[65504, -65504]])))
+        model.children["b"](Tensor(np.float32([[65504, -65536]])))
+    got = {o["module"]: o["over"] for o in lines(folder) if o["type"] == "activation" and o["tensor"] == "output"}
+    expect(got == dict(a=0, b=1) and [e["module"] for e in r.excess] == ["b"], f"{got} {r.summary()}")
+    expect(r.excess[0]["tensor"] == "output" and r.excess[0]["column"] == 1, "both are bad: the output is named, the input has its file")
 
 
 def linear_layers_become_cases(folder):
@@ -220,6 +231,7 @@ def main():
         counts_are_those_of_numpy(next(folders))
         first_tensor_beyond_the_limit_is_kept(next(folders))
         nan_is_beyond_every_limit(next(folders))
+        the_largest_fp16_is_not_beyond_it(next(folders))
         case = linear_layers_become_cases(next(folders))
         hooks_of_older_versions(next(folders))
         wrong_use_is_named(next(folders))
