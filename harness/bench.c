@@ -33,6 +33,7 @@ typedef struct device_work {
     int device;
     bf_job_list jobs;
     bf_context *context;
+    bf_power *power;
     bf_prepared prepared;
     int prepared_case;
 } device_work;
@@ -49,7 +50,9 @@ static int child_open(bf_worker *w, bf_error *err) {
     d->prepared_case = -1;
     snprintf(threads, sizeof threads, "%d", d->b->o->threads);
     if (d->b->o->threads) setenv("BF_CPU_THREADS", threads, 1);
+    char why[256];
     d->context = bf_open_proved(dev, err);
+    if (d->context) d->power = bf_power_open(dev, why, sizeof why);
     return d->context ? 0 : -1;
 }
 
@@ -65,7 +68,7 @@ static int child_job(bf_worker *w, size_t index, void *out) {
         if (!bf_prepare(&d->b->cases.item[j.case_index], 1, &d->prepared, &err)) d->prepared_case = (int)j.case_index;
     }
     const bf_device *dev = &d->b->found.device[d->device];
-    bf_measure_options how = {d->b->o->size, d->b->o->seconds, d->b->o->peers, d->b->o->threads ? d->b->o->threads : dev->units};
+    bf_measure_options how = {d->b->o->size, d->b->o->seconds, d->b->o->peers, d->b->o->threads ? d->b->o->threads : dev->units, d->power};
     if (d->prepared_case < 0 || bf_measure(dev, d->context, bf_kernel_at(j.kernel_index), &d->prepared, &how, &row->m, &err) < 0) {
         row->m.status = BF_NOT_TIMED;
         snprintf(row->m.note, sizeof row->m.note, "%.250s", err.text);
@@ -80,6 +83,15 @@ static json_t *summary_json(const bf_summary *s) {
                      bf_json_real(s->low), "high", bf_json_real(s->high), "min", bf_json_real(s->min), "max",
                      bf_json_real(s->max), "p25", bf_json_real(s->p25), "p75", bf_json_real(s->p75), "samples",
                      (json_int_t)s->count);
+}
+
+static void record_power(json_t *row, const bf_measurement *r) {
+    const bf_power_reading *p = &r->power;
+    json_object_set_new(row, "watts", bf_json_real(p->watts));
+    json_object_set_new(row, "joules", bf_json_real(r->joules));
+    json_object_set_new(row, "power", json_pack("{s:o, s:o, s:o, s:o, s:i, s:i, s:s}", "seconds", bf_json_real(p->seconds), "clock_low_mhz",
+                                                bf_json_real(p->clock_low), "clock_high_mhz", bf_json_real(p->clock_high), "celsius",
+                                                bf_json_real(p->temperature), "samples", p->samples, "throttled", p->throttled, "why", p->why));
 }
 
 static void record_row(bench *b, const bf_device *d, const bf_case *c, const bf_kernel *k, const bf_measurement *r) {
@@ -109,11 +121,15 @@ static void record_row(bench *b, const bf_device *d, const bf_case *c, const bf_
             json_object_set_new(o, "of_memcpy", json_real(bytes / r->steady.median / b->memcpy_bandwidth));
         json_object_set_new(o, "flops", bf_json_real(c->op->flops(&c->problem) / r->steady.median));
     }
+    if (r->powered) record_power(o, r);
     bf_record_line(b->record, o);
 }
 
-static void record_peers(bench *b, const bf_device *d, const bf_case *c, const bf_kernel *k, const bf_measurement *r) {
+/* What stands below a row: power and peers. */
+static void beside_row(bench *b, const bf_device *d, const bf_case *c, const bf_kernel *k, const bf_measurement *r) {
     double flops = c->op->flops(&c->problem);
+    if (r->powered)
+        printf("%41s %.1f W, %.4g J a launch%s%s\n", "", r->power.watts, r->joules, r->power.throttled ? "; held back: " : "", r->power.why);
     for (int i = 0; i < r->peers && r->status != BF_NOT_TIMED; i++) {
         const bf_peer_measurement *p = &r->peer[i];
         json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "type", "peer", "peer", p->name, "how", p->how,
@@ -170,7 +186,7 @@ static void parent_done(bf_worker *w, size_t index, const void *data) {
     b->invalid += r->status == BF_INVALID, b->unsettled += r->status == BF_UNSETTLED;
     record_row(b, dev, c, k, r);
     show_row(b, dev, c, k, r);
-    record_peers(b, dev, c, k, r);
+    beside_row(b, dev, c, k, r);
     if (isatty(2)) fprintf(stderr, "bench %zu/%zu ", b->done, b->total), fflush(stderr);
 }
 

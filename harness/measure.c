@@ -12,6 +12,7 @@
 enum { MIN_ROUNDS = 9, MAX_ROUNDS = 1000, MAX_COPIES = 2048, PEER_ROUNDS = 27 };
 
 #define SHORT_S 20e-6
+#define POWER_S 0.4    /* kernel alone: several times as long as a GPU averages its power over (25 to 100 ms) */
 #define BATCH_S 10e-3 /* time for one ratio: long beside a clock's tick, short beside a neighbour's moods */
 
 const char *bf_bench_status_name(bf_bench_status s) {
@@ -241,6 +242,24 @@ static int measure(rig *r, bf_ceiling *c, double budget, bf_measurement *row, bf
     return 0;
 }
 
+/* Joules of a launch: the kernel alone, since beside its ceiling and peers the power would be of all of them. */
+static int drawn(rig *r, bf_power *power, bf_measurement *row, bf_error *err) {
+    long launches = 0;
+    if (r->b->time(r->x, r->k, r->problem, r->copies, r->kernel_s, err)) return -1;
+    if (bf_power_begin(power)) return 0;
+    double start = bf_now();
+    int rc = 0;
+    do {
+        rc = r->b->time(r->x, r->k, r->problem, r->copies, r->kernel_s, err);
+        launches += r->copies;
+    } while (!rc && bf_now() - start < POWER_S);
+    double took = bf_now() - start;
+    row->powered = !bf_power_end(power, &row->power) && !rc;
+    /* Watts over the time the launches took: the sampler's first and last look lie outside of it. */
+    if (row->powered) row->joules = row->power.watts * took / (double)launches;
+    return rc;
+}
+
 int bf_measure(const bf_device *dev, bf_context *x, const bf_kernel *k, const bf_prepared *pre, const bf_measure_options *o,
                bf_measurement *row, bf_error *err) {
     static rig r; /* too large for a stack, with all the rounds */
@@ -255,7 +274,8 @@ int bf_measure(const bf_device *dev, bf_context *x, const bf_kernel *k, const bf
                                   row->bytes_written, &c, err);
     if (!rc) {
         snprintf(row->ceiling_name, sizeof row->ceiling_name, "%s", c.name);
-        rc = measure(&r, &c, o->seconds, row, err);
+        rc = o->power ? drawn(&r, o->power, row, err) : 0;
+        if (!rc) rc = measure(&r, &c, o->seconds, row, err);
         bf_ceiling_close(&c);
     }
     rig_close(&r);

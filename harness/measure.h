@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "peer.h"
+#include "power.h"
 #include "runner.h"
 #include "statistics.h"
 
@@ -29,6 +30,7 @@ typedef struct bf_measure_options {
     double size, seconds; /* see bf_measure */
     const char *peers;    /* folder of ggml's libraries, "" the system's; NULL: no peers */
     int threads;          /* of the peers */
+    bf_power *power;      /* NULL: not read */
 } bf_measure_options;
 
 typedef struct bf_measurement {
@@ -40,6 +42,9 @@ typedef struct bf_measurement {
     uint64_t bytes_read, bytes_written, distinct;
     int copies, rounds;
     char ceiling_name[160], note[256];
+    int powered;            /* 1: power holds what was drawn while the kernel ran alone, launch after launch, on rotated buffers */
+    bf_power_reading power;
+    double joules;          /* a launch, from that */
     int peers;
     bf_peer_measurement peer[BF_MAX_PEERS];
 } bf_measurement;

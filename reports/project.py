@@ -83,8 +83,8 @@ def energy_of(watts, price, tokens):
 
 
 def watts_of(benches, key):
-    """Watts while a matching kernel ran, where the record has them."""
-    watts = [b["watts"] for b in benches if (b["machine"], b["backend"], b["name"]) == key[:3] and isinstance(b.get("watts"), (int, float))]
+    """Watts while that kernel ran, where the record has them: of the device alone."""
+    watts = [b["watts"] for b in benches if (b["machine"], b["backend"], b["name"], b["kernel"]) == key and "watts" in b]
     return statistics.median(watts) if watts else None
 
 

@@ -24,6 +24,7 @@ SHAPES = {
                   ceiling_s=SUMMARY, ratio=SUMMARY, ceiling=str),
     "peer": dict(peer=str, how=str, backend=str, name=str, op=str, kernel=str, case=str, source=str, seconds=SUMMARY, ratio=SUMMARY, worst=(*NUMBER, None),
                  ours_worst=(*NUMBER, None)),
+    "powered": dict(watts=NUMBER, joules=NUMBER, power=dict(clock_low_mhz=NUMBER, clock_high_mhz=NUMBER, celsius=NUMBER, samples=int, throttled=int, why=str)),
     "memcpy": dict(bytes=int, bandwidth=NUMBER),
     "failure": dict(id=str, name=str, kind=str, mechanism=str, fix=str, backend=str, verdict=str, input=str, seen=str, why=str, again=str, tables=list),
     "numerics": dict(backend=str, device=int, family=str, kernel=str),
@@ -56,6 +57,8 @@ def check_row(row, where):
     shapes = [SHAPES[kind]] if kind in SHAPES else []
     if kind == "bench" and row.get("status") != "NOT TIMED":
         shapes.append(SHAPES["timed"])
+        if "watts" in row:
+            shapes.append(SHAPES["powered"])
     for shape in shapes:
         for field, want in shape.items():
             if not fits(row.get(field), want):

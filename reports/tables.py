@@ -157,6 +157,15 @@ def peers(records):
     return dict(rows=rows, means=means) if rows else None
 
 
+def energy(rows):
+    """Of timings whose record has power: joules a launch and for each byte or operation, and whether the device held itself back."""
+    return [dict(r, gb_joule=r["moved"] / r["joules"] / 1e9, gflop_joule=f'{r["flops"] * r["steady_s"]["median"] / r["joules"] / 1e9:.2f}' if r.get("flops") else "-",
+                 clocks=f'{r["power"]["clock_low_mhz"]:.0f} to {r["power"]["clock_high_mhz"]:.0f}' if r["power"]["clock_high_mhz"] else "-",
+                 celsius=f'{r["power"]["celsius"]:.0f}' if r["power"]["celsius"] else "-",
+                 held=f'{r["power"]["why"]} in {r["power"]["throttled"]} of {r["power"]["samples"]}' if r["power"]["throttled"] else "no")
+            for r in rows if "watts" in r and r["joules"] > 0]
+
+
 def cold(rows):
     """First, second and hot launches as factors of the steady cold one, by kernel."""
     out = []
