@@ -9,6 +9,7 @@
 
 static const char *const modes[] = {"copy", "read", "write", "triad", "mix"};
 
+enum { BOTH = -1 }; /* in place of a mode: the decision between composed and mixed */
 enum { ROUNDS = 5 }; /* of the run that decides between composed and mixed */
 
 /* What a part is to move. Bytes read begin at in[] + skip, bytes written at out[] + skip. */
@@ -51,19 +52,50 @@ static int usable(const bf_ceiling *c, const bf_kernel *k) {
     return !strcmp(k->op, "stream") && k->target == c->backend->target && k->role != BF_TWIN && (!k->available || k->available());
 }
 
+/* Choices made in this process: rows of one run ask for the same mixes of bytes again and again. What was chosen is timed anew beside
+ * each kernel; only who is chosen is kept. */
+typedef struct choice {
+    const bf_backend *backend;
+    work w;
+    int copies, store, mixed; /* mixed: `faster`'s answer, kernel NULL */
+    const bf_kernel *kernel;
+} choice;
+enum { CHOICES = 64 };
+static choice chosen[CHOICES];
+static int choices;
+
+static int near(uint64_t a, uint64_t b) { return a == b || (a && b && (double)a < 1.1 * (double)b && (double)b < 1.1 * (double)a); }
+
+static const choice *choice_of(const bf_ceiling *c, const work *w) {
+    for (int i = 0; i < choices; i++) {
+        const choice *h = &chosen[i];
+        if (h->backend == c->backend && h->w.mode == w->mode && near(h->w.read, w->read) && near(h->w.written, w->written) &&
+            near((uint64_t)h->copies, (uint64_t)c->copies))
+            return h;
+    }
+    return NULL;
+}
+
+void bf_ceiling_forget(void) { choices = 0; }
+
+static void keep_choice(const bf_ceiling *c, const work *w, const bf_kernel *k, int store, int mixed) {
+    if (choices < CHOICES) chosen[choices++] = (choice){c->backend, *w, c->copies, store, mixed, k};
+}
+
 /* Fastest kernel and kind of store for a part, which is added to c. */
 static int calibrate(bf_ceiling *c, work w, void *const *in, void *const *out, bf_error *err) {
     size_t room = sizeof(bf_problem) * (size_t)c->copies;
     double *t = malloc(sizeof *t * (size_t)c->copies), best = 0;
     bf_problem *p = malloc(room), *keep = malloc(room);
     int part = c->part_kernel[0] != NULL, best_store = 0, rc = t && p && keep ? 0 : bf_fail(err, "out of memory");
+    const choice *before = choice_of(c, &w);
     for (size_t i = 0; !rc && i < bf_kernel_count(); i++) {
         const bf_kernel *k = bf_kernel_at(i);
         for (int store = 0; usable(c, k) && store < (w.written ? 2 : 1) && !rc; store++) {
             for (int n = 0; n < c->copies; n++)
                 p[n] = problem_of(&w, store, w.read ? in[n] : NULL, w.written ? out[n] : NULL, c->word);
-            if (!k->accepts(&p[0])) continue;
-            double m = median_of(c, k, p, enough(c->copies, w.read + w.written), t, c->part_kernel[part] ? best : 0, err);
+            if (!k->accepts(&p[0]) || (before && (k != before->kernel || store != before->store))) continue;
+            double m = before ? 1 : median_of(c, k, p, enough(c->copies, w.read + w.written), t, c->part_kernel[part] ? best : 0, err);
             if (m < 0) rc = -1;
             if (!rc && (!c->part_kernel[part] || m < best)) {
                 best = m, best_store = store, c->part_kernel[part] = k;
@@ -72,6 +104,7 @@ static int calibrate(bf_ceiling *c, work w, void *const *in, void *const *out, b
         }
     }
     if (!rc && !c->part_kernel[part]) rc = bf_fail(err, "no stream kernel for %s: no ceiling", modes[w.mode]);
+    if (!rc && !before) keep_choice(c, &w, c->part_kernel[part], best_store, 0);
     if (!rc) {
         size_t n = strlen(c->name);
         snprintf(c->name + n, sizeof c->name - n, "%s%s %s%s", n ? " + " : "", c->part_kernel[part]->name, modes[w.mode],
@@ -128,7 +161,10 @@ int bf_ceiling_open(const bf_backend *b, bf_context *x, int copies, void *const 
     int rc = compose(c, input, output, r, w, err);
     if (!rc && counts(r, r + w) && counts(w, r + w) && r >= 16 && w >= 16) {
         rc = calibrate(&mixed, (work){STREAM_MIX, r, w, 0}, input, output, err);
-        int better = rc ? -1 : faster(c, &mixed, err);
+        work both = {BOTH, r, w, 0};
+        const choice *before = choice_of(c, &both);
+        int better = rc ? -1 : before ? before->mixed : faster(c, &mixed, err);
+        if (better >= 0 && !before) keep_choice(c, &both, NULL, 0, better);
         if (better > 0) drop_parts(c), *c = mixed;
         else drop_parts(&mixed);
         if (better < 0) rc = -1;

@@ -29,11 +29,14 @@ typedef struct bf_ceiling {
 } bf_ceiling;
 
 /* largest input and output of each copy: the buffers that the kernel streams. read_bytes, written_bytes: what the op says
- * must move (see above); parts are rounded down to 16 bytes. Calibrates. 0, or -1 with err. */
+ * must move (see above); parts are rounded down to 16 bytes. Calibrates, unless this process chose for such bytes before. 0, or -1 with err. */
 int bf_ceiling_open(const bf_backend *, bf_context *, int copies, void *const *input, uint64_t input_bytes,
                     void *const *output, uint64_t output_bytes, uint64_t read_bytes, uint64_t written_bytes,
                     bf_ceiling *, bf_error *);
 void bf_ceiling_close(bf_ceiling *);
+
+/* Drops the choices of variants kept in this process (they are taken over for bytes within 10 %): for a device that has changed. */
+void bf_ceiling_forget(void);
 
 /* Seconds of one launch on each copy, both parts added. */
 int bf_ceiling_time(bf_ceiling *, double *seconds, bf_error *);

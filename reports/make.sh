@@ -1,7 +1,7 @@
 #!/bin/bash
 # What `make report` does: devices, check, twins, failures and bench on everything found, then the report. Records go to build/records,
 # the report to reports/latest (or the directory given). Ends with the status of the worst step; the report is written all the same.
-# BENCH_SECONDS: time a kernel and case may take (0.4). BENCH_MB: buffers rotated through (512, and eight last-level caches at least).
+# BENCH_SECONDS: time a kernel and case may take (0.4). BENCH_MB: buffers rotated through, eight last-level caches at least (0).
 # WEIGHTS: a GGUF file whose tensors are checked and timed. GGML: the folder of libggml-base.so and libggml-cpu.so, timed beside ours.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -33,7 +33,7 @@ run "check of all suites" "$bf" check
 run "twins, kernels broken on purpose," "$bf" check --twins
 run "failures of the catalogue" "$bf" fail
 run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
-run "bench of the suite cases/bench" "$bf" bench --best --peers --size "${BENCH_MB:-512}" --seconds "${BENCH_SECONDS:-0.4}"
+run "bench of the suite cases/bench" "$bf" bench --best --peers --size "${BENCH_MB:-0}" --seconds "${BENCH_SECONDS:-0.4}"
 run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1
 # Nothing is timed from here on. The static half needs the GPU code objects and their disassemblers; without them the report says that
 # it is missing.

@@ -41,6 +41,7 @@ static bf_ceiling open_ceiling(uint64_t input, uint64_t output, uint64_t r, uint
     void *in[COPIES], *out[COPIES];
     bf_ceiling c;
     for (int i = 0; i < COPIES; i++) in[i] = memory[0][i], out[i] = memory[1][i];
+    bf_ceiling_forget();
     cr_assert_eq(bf_ceiling_open(&fake, NULL, COPIES, in, input, out, output, r, w, &c, &err), 0, "%s", err.text);
     return c;
 }
@@ -133,4 +134,22 @@ Test(ceiling, stays_inside_the_buffers) {
         bf_ceiling_close(&c);
     }
     bf_backend_cpu.close(x);
+}
+
+Test(ceiling, a_choice_is_kept_for_like_bytes_only) {
+    void *in[COPIES], *out[COPIES];
+    bf_ceiling c;
+    for (int i = 0; i < COPIES; i++) in[i] = memory[0][i], out[i] = memory[1][i];
+    prices(1, 1, 1, 0.8, 0.9);
+    c = open_ceiling(1024, 2048, 1024, 2048);
+    bf_ceiling_close(&c);
+    prices(1, 1, 1, 1.5, 1.1); /* the parts with plain stores would win now */
+    long before = launches;
+    cr_assert_eq(bf_ceiling_open(&fake, NULL, COPIES, in, 1024, out, 2064, 1024, 2064, &c, &err), 0);
+    cr_expect(strstr(c.name, " mix nt") && launches == before, "%s, %ld launches", c.name, launches - before);
+    cr_expect_eq(c.part[0][2].dim[STREAM_M], 516);
+    bf_ceiling_close(&c);
+    cr_assert_eq(bf_ceiling_open(&fake, NULL, COPIES, in, 1024, out, 2048, 512, 2048, &c, &err), 0);
+    cr_expect(strstr(c.name, "+") && launches > before, "%s", c.name);
+    bf_ceiling_close(&c);
 }

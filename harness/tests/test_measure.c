@@ -7,6 +7,7 @@
 
 #include "../../kernels/common/stream.h"
 #include "../case.h"
+#include "../ceiling.h"
 #include "../compare_runs.h"
 #include "../measure.h"
 
@@ -62,6 +63,7 @@ static bf_measurement measure(struct world w) {
     const bf_backend *cpu = bf_backend_find("cpu");
     fake = *cpu, fake.time = known_time;
     world = w, world.random = 1;
+    bf_ceiling_forget();
     cpu->discover(&found);
     bf_context *x = cpu->open(&found.device[0], &err);
     cr_assert(x, "%s", err.text);
