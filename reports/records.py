@@ -25,6 +25,7 @@ SHAPES = {
     "peer": dict(peer=str, how=str, backend=str, name=str, op=str, kernel=str, case=str, source=str, seconds=SUMMARY, ratio=SUMMARY, worst=(*NUMBER, None),
                  ours_worst=(*NUMBER, None)),
     "powered": dict(watts=NUMBER, joules=NUMBER, power=dict(clock_low_mhz=NUMBER, clock_high_mhz=NUMBER, celsius=NUMBER, samples=int, throttled=int, why=str)),
+    "scan": dict(tensor=str, file=str, stored=str, verdict=str, advice=str, to_inf=int),
     "memcpy": dict(bytes=int, bandwidth=NUMBER),
     "failure": dict(id=str, name=str, kind=str, mechanism=str, fix=str, backend=str, verdict=str, input=str, seen=str, why=str, again=str, tables=list),
     "numerics": dict(backend=str, device=int, family=str, kernel=str),

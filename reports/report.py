@@ -112,7 +112,7 @@ def context(records, isa, shots):
         failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
         kernels=kernels, timed=timed, shown=tables.shown(timed), memcpy=next(iter(records.of("memcpy")), None),
         not_timed=[b for b in benches if b["status"] == "NOT TIMED"][:100], cold=tables.cold([r for r in timed if r["status"] != "SHORT"]),
-        energy=tables.energy(timed), peers=tables.peers(records), predicted=predict.tables(isa, facts),
+        energy=tables.energy(timed), scans=tables.headroom(records.of("scan")), peers=tables.peers(records), predicted=predict.tables(isa, facts),
         projection=project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts), facts=facts,
         not_measured=tables.not_measured(devices, benches, isa),
         commands=list(dict.fromkeys("blackframe " + " ".join([r["command"]] + r["arguments"]) for r in records.of("run"))),

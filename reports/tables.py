@@ -1,6 +1,7 @@
 """Rows of the report's tables, from records: plain dictionaries of text and numbers, the same for HTML and Markdown."""
 import collections
 import os
+import re
 import statistics
 
 from records import groups, unique
@@ -164,6 +165,44 @@ def energy(rows):
                  celsius=f'{r["power"]["celsius"]:.0f}' if r["power"]["celsius"] else "-",
                  held=f'{r["power"]["why"]} in {r["power"]["throttled"]} of {r["power"]["samples"]}' if r["power"]["throttled"] else "no")
             for r in rows if "watts" in r and r["joules"] > 0]
+
+
+LAYER = re.compile(r"^(?:.*\.)?(?:layers|blk|blocks|transformer_blocks|h|layer|block)\.(\d+)\.(.+?)(?:\.weight)?$")
+KINDS_MOST, LAYERS_MOST = 24, 200
+
+
+def heat(verdict, bits):
+    """A class of the page's colours. Negative headroom may overflow an fp16 output; a bit or two is what an outlier needs."""
+    if verdict in ("OVERFLOW", "DAMAGED"):
+        return "h0"
+    return "hn" if bits is None else "h0" if bits < 0 else "h1" if bits < 2 else "h2" if bits < 6 else "h3"
+
+
+def headroom(rows):
+    """Of each scanned file a map: a row a layer, a column a kind of matrix; the least of what shares a cell. Tensors outside of
+    layers stand in a list."""
+    maps = []
+    for file, g in groups(rows, lambda r: r["file"]).items():
+        cells, others = {}, []
+        for r in g:
+            bits = r.get("headroom_bits")
+            if not isinstance(bits, (int, float)) or isinstance(bits, bool):
+                bits = None
+            hit = LAYER.match(r["tensor"])
+            cell = dict(text="-" if bits is None else f"{bits:+.1f}", bits=bits, heat=heat(r["verdict"], bits), tensor=r["tensor"], verdict=r["verdict"],
+                        advice=r["advice"], to_inf=r["to_inf"])
+            if not hit:
+                others.append(cell)
+                continue
+            key = int(hit.group(1)), hit.group(2)
+            if key not in cells or (cell["heat"], bits or 0) < (cells[key]["heat"], cells[key]["bits"] or 0):
+                cells[key] = cell
+        layers, kinds = sorted({k[0] for k in cells})[:LAYERS_MOST], list(dict.fromkeys(k[1] for k in cells))
+        kinds = sorted(kinds, key=lambda k: min(c["bits"] if c["bits"] is not None else 99 for (n, kind), c in cells.items() if kind == k))
+        bad = [c for c in [*cells.values(), *others] if c["heat"] == "h0"]
+        maps.append(dict(file=os.path.basename(file), tensors=len(g), kinds=kinds[:KINDS_MOST], left_out=max(0, len(kinds) - KINDS_MOST), bad=bad[:20], others=others[:12],
+                         layers=[dict(layer=n, cells=[cells.get((n, k)) for k in kinds[:KINDS_MOST]]) for n in layers]))
+    return maps
 
 
 def cold(rows):

@@ -27,6 +27,7 @@ BENCH = dict(type="bench", backend="cpu", name="P", arch="x", op="q4k_matvec", k
 POWER = dict(seconds=0.4, clock_low_mhz=1300.0, clock_high_mhz=1531.0, celsius=71.0, samples=40, throttled=3, why="power cap")
 PEER = dict(type="peer", peer="ggml 0", how="mul_mat", backend="cpu", name="P", op="q4k_matvec", kernel="k", case="q4k_matvec m=4096 k=14336 n=1", source="cases/bench.case",
             seconds=SPAN, ratio=dict(median=1.75, low=1.7, high=1.8), worst=None, ours_worst=0.001)
+SCAN = dict(type="scan", tensor="model.layers.3.mlp.down_proj.weight", file="m.safetensors", stored="BF16", verdict="OVERFLOW", advice="store as bf16", to_inf=1, headroom_bits=-5.6)
 ISA = dict(kernel="q4k_matvec_int8_n1", arch="sm_61", registers=61, shared=0, spill=0, threads=128, warps=32, file="f.cu", isa=dict(unit="weight", per_trip="128"),
            hot=dict(instructions=157, counted=157, mix={"int": 72, "convert": 12}, loads={"128": 11}, dots=32, bytes=176))
 NUMERICS = dict(type="numerics", backend="cpu", device=0, family="sums", op="linear", kernel="k", accumulator_bits=24.0, order="sequential", integers_wrong=0.0)
@@ -61,7 +62,7 @@ def good_report(folder):
     evil = dict(CHECK, kernel="<script>alert(1)</script>", status="FAIL", mismatched=1, note="a | b ` <img src=x>\n# title")
     other = dict(RUN, processor="Q")
     rc, err, page, md = report(folder, {
-        "a.jsonl": lines(RUN, DEVICE, CHECK, evil, BENCH, PEER), "b.jsonl.gz": lines(other, dict(DEVICE, name="Q"), dict(BENCH, name="Q", bandwidth=66e9, watts=125.0, joules=0.125, power=POWER)),
+        "a.jsonl": lines(RUN, DEVICE, CHECK, evil, BENCH, PEER, SCAN, dict(SCAN, tensor="model.layers.3.mlp.up_proj.weight", verdict="OK", headroom_bits=6.5), dict(SCAN, tensor="embed", headroom_bits=None)), "b.jsonl.gz": lines(other, dict(DEVICE, name="Q"), dict(BENCH, name="Q", bandwidth=66e9, watts=125.0, joules=0.125, power=POWER)),
         "isa.json": json.dumps([ISA]), "frame-sound.png": b"\x89PNG\r\n\x1a\n" + bytes(9)})
     expect(rc == 0, err)
     expect("<script" not in page and "&lt;script&gt;" in page and "<img src=x" not in page, "a record's text reached the page as markup")
@@ -70,6 +71,7 @@ def good_report(folder):
     expect("33.00" in page and "66.00" in page and "82.5 %" in page, "figures of the two machines")
     expect("125.0" in page and "power cap in 3 of 40" in page and "1300 to 1531" in page, "watts, clocks and why it was held back")
     expect('<td class="n">8.7</td>' in page, "125 W over 66 GB/s and 4.6 GB a token are 8.7 J a token")
+    expect('class="h0" title="model.layers.3.mlp.down_proj.weight: OVERFLOW">-5.6<' in page and ">+6.5<" in page and "<th>3</th>" in page, "the map of headroom")
     expect("1.75 x" in page and "1.70 to 1.80" in page and "not finite" in page and "| 1.75 |" in md, "the peer, its interval and its error")
     expect("<b>A</b>: P" in page and "<b>B</b>: Q" in page, "two machines are told apart")
     expect("data:image/png;base64,iVBOR" in page, "the picture is inside")
