@@ -23,13 +23,13 @@ BF_FN loose loose_at(const char *p) {
     return {p - odd, 8 * odd};
 }
 BF_FN uint32_t loose_join(uint32_t low, uint32_t high, int shift) { return (uint32_t)(((uint64_t)high << 32 | low) >> shift); }
-/* Four bytes at offset `at` (a multiple of 4); nothing beyond them is read. */
+/* Four bytes at offset `at` (a multiple of 4). The part of the next word that is needed is a half: a tensor may end behind it. */
 BF_FN uint32_t loose_word(loose l, int at) {
-    return loose_join(bf_ld_u32(l.word + at), bf_ld_u32(l.word + at + l.shift / 4), l.shift);
+    return loose_join(bf_ld_u32(l.word + at), bf_ld_u16(l.word + at + 2 + l.shift / 8), l.shift);
 }
 /* Eight bytes. */
 BF_FN bf_u32x2 loose_pair(loose l, int at) {
-    uint32_t a = bf_ld_u32(l.word + at), b = bf_ld_u32(l.word + at + 4), c = bf_ld_u32(l.word + at + 4 + l.shift / 4);
+    uint32_t a = bf_ld_u32(l.word + at), b = bf_ld_u32(l.word + at + 4), c = bf_ld_u16(l.word + at + 6 + l.shift / 8);
     return {loose_join(a, b, l.shift), loose_join(b, c, l.shift)};
 }
 
