@@ -194,6 +194,29 @@ Test(attention, kernels_on_buffers_of_exact_size) {
     }
 }
 
+/* Aligned to the element only: GPU kernels with wide loads take their other path. */
+Test(attention, kernels_at_odd_addresses) {
+    static const char *const lines[] = {
+        "attention heads=2 kv_heads=1 queries=19 keys=35 d=64 kv=f16 causal=1 mask=f32",
+        "attention heads=4 kv_heads=2 queries=1 keys=37 d=80 kv=bf16 q=f16 sink=f32",
+        "attention heads=2 queries=5 keys=40 d=96 kv=f32",
+    };
+    for (size_t l = 0; l < sizeof lines / sizeof *lines; l++) {
+        begin(lines[l]);
+        void *kept[BF_MAX_TENSORS], *block[BF_MAX_TENSORS];
+        for (int s = 0; s < BF_MAX_TENSORS; s++) {
+            uint64_t off = t[s].type == BF_F16 || t[s].type == BF_BF16 ? 2 : 4;
+            kept[s] = t[s].data, block[s] = NULL;
+            if (t[s].role == BF_UNUSED) continue;
+            cr_assert(block[s] = malloc(t[s].bytes + off));
+            t[s].data = memcpy((char *)block[s] + off, kept[s], t[s].bytes);
+        }
+        run_all(lines[l]);
+        for (int s = 0; s < BF_MAX_TENSORS; s++) free(block[s]), t[s].data = kept[s];
+        end();
+    }
+}
+
 /* ---- the reference ---- */
 
 /* o and lse of one row, term by term. */
