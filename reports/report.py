@@ -105,14 +105,15 @@ def context(records, isa, shots):
     twins, fails = tables.twins(records.of("twin")), tables.failures(records)
     correct, timed = tables.correctness(checks, records), tables.bench(benches, records)
     kernels = tables.bench_by_kernel(timed)
+    scans = tables.headroom(records.of("scan"))
     return dict(
-        verdict=tables.verdict(checks, twins, benches, refused, fails), machines=records.machines, several=records.several(), label=records.label,
+        verdict=tables.verdict(checks, twins, benches, refused, fails, scans), machines=records.machines, several=records.several(), label=records.label,
         devices=devices, findings=rec.unique(records.of("finding"), lambda f: (f["machine"], f["what"], f["why"])), refused=refused,
         numerics=numerics.cards(records), failures=fails, pictures=shots, traces=tables.traces(records), correctness=correct, by_op=tables.correctness_by_op(correct),
         failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
         kernels=kernels, timed=timed, shown=tables.shown(timed), memcpy=next(iter(records.of("memcpy")), None),
         not_timed=[b for b in benches if b["status"] == "NOT TIMED"][:100], cold=tables.cold([r for r in timed if r["status"] != "SHORT"]),
-        energy=tables.energy(timed), scans=tables.headroom(records.of("scan")), peers=tables.peers(records), predicted=predict.tables(isa, facts),
+        energy=tables.energy(timed), scans=scans, peers=tables.peers(records), predicted=predict.tables(isa, facts),
         projection=project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts), facts=facts,
         not_measured=tables.not_measured(devices, benches, isa),
         commands=list(dict.fromkeys("blackframe " + " ".join([r["command"]] + r["arguments"]) for r in records.of("run"))),

@@ -169,6 +169,7 @@ def energy(rows):
 
 LAYER = re.compile(r"^(?:.*\.)?(?:layers|blk|blocks|transformer_blocks|h|layer|block)\.(\d+)\.(.+?)(?:\.weight)?$")
 KINDS_MOST, LAYERS_MOST = 24, 200
+BAD_MOST = 8  # named above the map; the record has all of them
 
 
 def heat(verdict, bits):
@@ -200,7 +201,7 @@ def headroom(rows):
         layers, kinds = sorted({k[0] for k in cells})[:LAYERS_MOST], list(dict.fromkeys(k[1] for k in cells))
         kinds = sorted(kinds, key=lambda k: min(c["bits"] if c["bits"] is not None else 99 for (n, kind), c in cells.items() if kind == k))
         bad = [c for c in [*cells.values(), *others] if c["heat"] == "h0"]
-        maps.append(dict(file=os.path.basename(file), tensors=len(g), kinds=kinds[:KINDS_MOST], left_out=max(0, len(kinds) - KINDS_MOST), bad=bad[:20], others=others[:12],
+        maps.append(dict(file=os.path.basename(file), tensors=len(g), kinds=kinds[:KINDS_MOST], left_out=max(0, len(kinds) - KINDS_MOST), bad=bad[:BAD_MOST], more=max(0, len(bad) - BAD_MOST), worst=len(bad), others=others[:12],
                          layers=[dict(layer=n, cells=[cells.get((n, k)) for k in kinds[:KINDS_MOST]]) for n in layers]))
     return maps
 
@@ -272,7 +273,7 @@ def not_measured(devs, benches, isa):
     return lines
 
 
-def verdict(checks, twin_table, benches, refused, fails):
+def verdict(checks, twin_table, benches, refused, fails, scans=()):
     """(text, good) in the order in which a person asks; None: neither good nor bad."""
     parts = []
     bad = [r for r in checks if r["status"] not in WELL]
@@ -294,4 +295,6 @@ def verdict(checks, twin_table, benches, refused, fails):
         parts.append((f"{untimed} not timed", False))
     if refused:
         parts.append((f"{len(refused)} devices refused", False))
+    for m in scans:
+        parts.append((f'{m["file"]}: {m["worst"]} of {m["tensors"]} tensors without headroom in fp16', None if m["worst"] else True))
     return parts or [("no check and no timing in the records", False)]
