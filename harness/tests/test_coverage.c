@@ -118,3 +118,30 @@ Test(coverage, a_hole_is_found) {
     cr_assert_eq(holes(&cases, "convert", &combinations), 0);
     bf_case_list_free(&cases);
 }
+
+/* A kernel that came to refuse cases would have fewer rows and no failing one. So every case must suit some tuned kernel on every
+ * target, and every naive kernel of its op; but stream_naive has nothing but plain loads and stores. */
+Test(coverage, no_case_is_refused) {
+    bf_selection quick = {.tier = "quick", .cases = "cases"};
+    bf_case_list cases = {0};
+    bf_error err;
+    int refused = 0;
+    cr_assert_eq(bf_select_cases(&quick, &cases, &err), 0, "%s", err.text);
+    for (size_t i = 0; i < cases.count; i++) {
+        const bf_case *c = &cases.item[i];
+        int tuned[3] = {0}, naive = 0;
+        for (size_t k = 0; k < bf_kernel_count(); k++) {
+            const bf_kernel *kernel = bf_kernel_at(k);
+            if (kernel->role == BF_TWIN || strcmp(kernel->op, c->op->name)) continue;
+            int yes = kernel->accepts(&c->problem);
+            if (kernel->role == BF_TUNED) tuned[kernel->target] |= yes;
+            if (kernel->role != BF_NAIVE || !strcmp(kernel->op, "stream")) continue;
+            naive++;
+            if (!yes && refused++ < 20) fprintf(stderr, "%s refuses %s\n", kernel->name, c->line);
+        }
+        if ((!tuned[BF_CPU] || !tuned[BF_CUDA] || !tuned[BF_HIP]) && refused++ < 20) fprintf(stderr, "no tuned kernel: %s\n", c->line);
+        cr_assert(naive >= 3 || !strcmp(c->op->name, "stream"));
+    }
+    cr_assert_eq(refused, 0);
+    bf_case_list_free(&cases);
+}
