@@ -145,3 +145,35 @@ Test(coverage, no_case_is_refused) {
     cr_assert_eq(refused, 0);
     bf_case_list_free(&cases);
 }
+
+/* Length of a kernel's name without the instruction set in it. */
+static size_t stem(const char *name) {
+    const char *isa = strstr(name, "_avx");
+    return isa ? (size_t)(isa - name) : strlen(name);
+}
+
+/* Brothers, kernels of one name on cuda and hip, or of one name but for the instruction set on the CPU, accept the same cases. Not
+ * stream: stores past the caches are an instruction that plain C does not have. */
+Test(coverage, brothers_accept_the_same) {
+    bf_selection quick = {.tier = "quick", .cases = "cases"};
+    bf_case_list cases = {0};
+    bf_error err;
+    int apart = 0, pairs = 0;
+    cr_assert_eq(bf_select_cases(&quick, &cases, &err), 0, "%s", err.text);
+    for (size_t a = 0; a < bf_kernel_count(); a++)
+        for (size_t b = 0; b < a; b++) {
+            const bf_kernel *one = bf_kernel_at(a), *two = bf_kernel_at(b);
+            size_t n = stem(one->name);
+            if (one->role == BF_TWIN || !strcmp(one->op, "stream") || one->role != two->role || strcmp(one->op, two->op) || n != stem(two->name) ||
+                strncmp(one->name, two->name, n) || (one->target == BF_CPU) != (two->target == BF_CPU)) continue;
+            pairs++;
+            for (size_t i = 0; i < cases.count; i++) {
+                const bf_case *c = &cases.item[i];
+                if (strcmp(c->op->name, one->op) || !one->accepts(&c->problem) == !two->accepts(&c->problem)) continue;
+                if (apart++ < 20) fprintf(stderr, "%s and %s differ about %s\n", one->name, two->name, c->line);
+            }
+        }
+    cr_assert_gt(pairs, 20);
+    cr_assert_eq(apart, 0);
+    bf_case_list_free(&cases);
+}
