@@ -242,14 +242,23 @@ template <int N, int R> BF_FN void fp32_q80(const matvec_args &a) {
 
 /* ---- x, once ---- */
 
-/* Four values a thread; n*k is a multiple of 32 but not of a warp's 128: eight lanes past the end do the last block again, so that
- * all lanes shuffle. */
-BF_FN int64_t x_place(const matvec_args &a) {
+/* Four values a thread; n*k is a multiple of 32 but not of a warp's 128: lanes past the end read the last block again, so that
+ * all lanes shuffle, and write nothing. */
+typedef struct x_place {
+    int64_t at;
+    bool mine;
+} x_place;
+BF_FN x_place x_place_of(const matvec_args &a) {
     int64_t e = 4 * ((int64_t)bf_bid_x() * QBLOCK_THREADS + bf_tid_x()), all = (int64_t)a.n * a.k;
-    return e < all ? e : all - 32 + e % 32;
+    return {e < all ? e : all - 32 + e % 32, e < all};
+}
+BF_FN void quantise_x(const matvec_args &a) {
+    x_place e = x_place_of(a);
+    quantise4(a, e.at, e.mine);
 }
 BF_FN void widen_x(const matvec_args &a) {
-    int64_t e = x_place(a);
+    int64_t e = 4 * ((int64_t)bf_bid_x() * QBLOCK_THREADS + bf_tid_x());
+    if (e >= (int64_t)a.n * a.k) return;
     bf_u32x2 u = bf_ld_u32x2((const uint16_t *)a.x + e);
     uint32_t h[4] = {u.x & 0xffffu, u.x >> 16, u.y & 0xffffu, u.y >> 16};
     for (int i = 0; i < 4; i++) h[i] = a.x_type == BF_F16 ? bf_f_bits(bf_f16_to_f32(h[i])) : bf_bf16_to_f32_bits(h[i]);

@@ -23,8 +23,8 @@ struct quantised4 {
     int sum;         /* of the block */
 };
 
-/* Values e .. e+3 of x [n][k], e a multiple of 4; writes XQ, XD, XS. All lanes of the warp call it together. */
-BF_FN quantised4 quantise4(const matvec_args &a, int64_t e) {
+/* Values e .. e+3 of x [n][k], e a multiple of 4; writes XQ, XD, XS if `mine`. All lanes of the warp call it together. */
+BF_FN quantised4 quantise4(const matvec_args &a, int64_t e, bool mine = true) {
     float v[4];
     load_x4(a.x, a.x_type, e, v);
     uint32_t amax = 0;
@@ -47,8 +47,8 @@ BF_FN quantised4 quantise4(const matvec_args &a, int64_t e) {
     }
     for (int mask = 1; mask < 8; mask *= 2) sum += (int)bf_shfl_xor((uint32_t)sum, mask);
     if (bad) d = bf_bits_f(MATVEC_QNAN);
-    ((uint32_t *)a.xq)[e / 4] = packed;
-    if (e % 32 == 0) {
+    if (mine) ((uint32_t *)a.xq)[e / 4] = packed;
+    if (mine && e % 32 == 0) {
         a.xd[e / 32] = d;
         a.xs[e / 32] = sum;
     }

@@ -69,7 +69,7 @@ BF_KERNEL_FN(qblock_int8_q80_naive, matvec_args, QBLOCK_NAIVE_THREADS) { qblock_
     BF_KERNEL_FN(qblock_fp32_q80_n##N, matvec_args, QBLOCK_THREADS) { fp32_q80<N, Q8_ROWS(N)>(a); }
 EACH_N(PRODUCTS)
 
-BF_KERNEL_FN(qblock_quantise, matvec_args, QBLOCK_THREADS) { quantise4(a, x_place(a)); }
+BF_KERNEL_FN(qblock_quantise, matvec_args, QBLOCK_THREADS) { quantise_x(a); }
 BF_KERNEL_FN(qblock_widen, matvec_args, QBLOCK_THREADS) { widen_x(a); }
 BF_KERNEL_FN(qblock_dequant_q6k_f32, qblock_dequant_args, QBLOCK_THREADS) { dequant_q6k<BF_F32>(a); }
 BF_KERNEL_FN(qblock_dequant_q6k_f16, qblock_dequant_args, QBLOCK_THREADS) { dequant_q6k<BF_F16>(a); }

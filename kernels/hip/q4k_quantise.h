@@ -25,9 +25,9 @@ struct quantised4 {
     int s;         /* of the block */
 };
 
-/* Values at .. at+3 of x [n][k], at a multiple of 4; writes XQ, XD, XS. All lanes of the wave call it together. The
+/* Values at .. at+3 of x [n][k], at a multiple of 4; writes XQ, XD, XS if `mine`. All lanes of the wave call it together. The
  * quotients are true divisions: n * K of them are nothing beside m * K products. */
-BF_FN quantised4 quantise4(const matvec_args &a, int64_t at) {
+BF_FN quantised4 quantise4(const matvec_args &a, int64_t at, bool mine = true) {
     bf_f32x4 x = matvec_read_x4(a.x, a.x_type, a.aligned, at);
     float value[4] = {x.x, x.y, x.z, x.w};
     uint32_t amax = 0, word = 0;
@@ -44,12 +44,12 @@ BF_FN quantised4 quantise4(const matvec_args &a, int64_t at) {
     for (int i = 0; i < 4; i++) {
         int q = usable ? (int)bf_rint(value[i] / d) : 0;
         word |= ((uint32_t)q & 0xffu) << 8 * i;
-        if (!a.aligned) a.xq[at + i] = (int8_t)q;
+        if (mine && !a.aligned) a.xq[at + i] = (int8_t)q;
     }
-    if (a.aligned) ((uint32_t *)a.xq)[at / 4] = word;
+    if (mine && a.aligned) ((uint32_t *)a.xq)[at / 4] = word;
     int s = bf_dp4a((int32_t)word, 0x01010101, 0);
     for (int mask = 4; mask; mask /= 2) s += (int)bf_shfl_xor((uint32_t)s, mask);
-    if (at % 32 == 0) {
+    if (mine && at % 32 == 0) {
         a.xd[at / 32] = d;
         a.xs[at / 32] = s;
     }
