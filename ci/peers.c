@@ -125,6 +125,7 @@ static runner of_kernel(const char *op, const char *path, int n) {
 void peers_compare(const char *label, runner *r, int count, int copies, int rounds, double bytes, double flops) {
     for (int round = -1; round < rounds; round++)
         for (int i = 0; i < count; i++) {
+            usleep(20000); /* OpenMP workers of the contender before spin for some milliseconds on the processors that this one needs */
             double t0 = now();
             for (int c = 0; c < copies; c++) run(&r[i], c);
             if (round >= 0) r[i].seconds[round] = (now() - t0) / copies;

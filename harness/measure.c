@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ceiling.h"
 #include "worker.h"
@@ -13,6 +14,9 @@ enum { MIN_ROUNDS = 9, MAX_ROUNDS = 1000, MAX_COPIES = 2048, PEER_ROUNDS = 27 };
 
 #define SHORT_S 20e-6
 #define POWER_S 0.4    /* kernel alone: several times as long as a GPU averages its power over (25 to 100 ms) */
+/* An OpenMP worker spins for some milliseconds after its work (libgomp, OMP_WAIT_POLICY undefined), on the processor that whoever comes
+ * next needs: ggml's took a third off the kernel timed right after it. */
+#define PEER_REST_US 20000
 #define BATCH_S 10e-3 /* time for one ratio: long beside a clock's tick, short beside a neighbour's moods */
 
 const char *bf_bench_status_name(bf_bench_status s) {
@@ -185,6 +189,7 @@ static int time_peers(rig *r, int batch, double launch, int round, bf_error *err
             if (p->run(p, there + c)) return bf_fail(err, "peer %s: a launch failed", p->name);
             t[c] = bf_now() - t0;
         }
+        usleep(PEER_REST_US);
         r->peer_s[i][round] = bf_summarize(t, (size_t)n).median;
         r->peer_ratio[i][round] = launch > 0 ? r->peer_s[i][round] / launch : 0;
     }
