@@ -2,7 +2,7 @@
  * go wrong, against float64, over a stratified sweep.
  *
  * exp: two keys with scores 0 and t <= 0, values 0 and 1: the result is exp(t) / (1 + exp(t)). Below t = -17 that is exp(t) to
- * half an ulp, above it the errors of exp, one addition and one division together. Path "wmma": t of 11 bits.
+ * half an ulp, above it the errors of exp, one addition and one division together. Where q is fp16, t has 11 bits.
  * rsqrt: a row with a single non-zero value a among 48: a / sqrt(a^2 / 48), for a through two binades: the errors of a square,
  * a division, the root and a product together. */
 #include <math.h>
@@ -13,7 +13,7 @@
 #include "../compare.h"
 #include "numerics.h"
 
-enum { SAMPLES = 512, LENGTH = 48 };
+enum { SAMPLES = 8192, BINADE = 1024, LENGTH = 48 };
 
 static int variants(const bf_kernel *k) { return !strcmp(k->op, "attention") || !strcmp(k->op, "norm"); }
 static const char *label(int variant) {
@@ -39,9 +39,12 @@ static int exp_shape(const bf_kernel *k, bf_problem *p) {
     return 0;
 }
 
-static double score(int i) { /* -87 to 0, finer towards 0; eleven significant bits */
-    double t = -ldexp(1 + i % 64 / 64.0 * 1.3, i / 64 - 1), unit = ldexp(1, ilogb(t) - 10);
-    return t < -87 ? -87 + i % 64 / 64.0 : rint(t / unit) * unit;
+/* -87 to -1/2: every number of eleven significant bits there; with `fine`, one fp32 anywhere in the gap above each instead (bits of a
+ * multiplicative hash; Knuth, The Art of Computer Programming 3, 6.4). What would be below -87 goes to (-1/2, 0]. */
+static double score(int i, int fine) {
+    double t = -ldexp(1 + i % BINADE / (double)BINADE, i / BINADE - 1), unit = ldexp(1, ilogb(t) - 10);
+    if (fine) t += unit * ((double)((uint32_t)i * 2654435769u >> 19) * 0x1p-13);
+    return t < -87 ? t / 256 : t;
 }
 
 static int probe_exp(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_traits *r, bf_error *err) {
@@ -50,7 +53,7 @@ static int probe_exp(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_
     if (!exp_shape(k, &p)) return 0;
     int rc = bf_stand_open(&s, b, x, k, &p, err);
     if (!rc) {
-        for (int i = 0; i < SAMPLES; i++) bf_stand_put(&s.t[ATTENTION_Q], i * 64, (float)score(i));
+        for (int i = 0; i < SAMPLES; i++) bf_stand_put(&s.t[ATTENTION_Q], i * 64, (float)score(i, p.type[ATTENTION_Q] == BF_F32));
         bf_stand_put(&s.t[ATTENTION_K], 64, 1);
         for (int d = 0; d < 64; d++) bf_stand_put(&s.t[ATTENTION_V], 64 + d, 1);
         rc = bf_stand_run(&s, err);
@@ -76,7 +79,7 @@ static int probe_root(const bf_backend *b, bf_context *x, const bf_kernel *k, bf
     if (k->accepts && !k->accepts(&p)) return 0;
     int rc = bf_stand_open(&s, b, x, k, &p, err);
     if (!rc) {
-        for (int i = 0; i < SAMPLES; i++) bf_stand_put(&s.t[NORM_X], i * LENGTH, 1 + i * 0x1.8p-8 + i % 7 * 0x1p-22);
+        for (int i = 0; i < SAMPLES; i++) bf_stand_put(&s.t[NORM_X], i * LENGTH, 1 + i * 0x1.8p-12 + i % 7 * 0x1p-22);
         rc = bf_stand_run(&s, err);
     }
     double worst = 0;

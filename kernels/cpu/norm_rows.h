@@ -119,6 +119,10 @@ NORM_INLINE void sum_block(const norm_job *j, int64_t at, int centred, double sh
 NORM_INLINE const float *channels_at(const float *g, int64_t inner, int64_t first, int64_t i, float room[BLOCK]) {
     if (inner == 1) return g + first + i;
     int64_t channel = i / inner, left = (channel + 1) * inner - i;
+    if (left >= BLOCK) {
+        for (int k = 0; k < 4; k++) vf_put(room, BF_F32, 16 * k, vf_set(g[first + channel]), 0);
+        return room;
+    }
     for (int64_t k = 0; k < BLOCK; k++) {
         if (k == left) channel++, left += inner;
         room[k] = g[first + channel];
