@@ -45,13 +45,13 @@ def inline(svg, number, title):
     svg = svg.replace("url(#", f"url(#p{number}-").replace('href="#', f'href="#p{number}-')
     for colour, name in NAMES.items():
         svg = svg.replace(colour, f"var(--{name})")
-    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # a hundredth of a point
+    svg = re.sub(r"(\.\d\d)\d+(?=[^<]*>)", r"\1", svg)  # a hundredth of a point; text stays
     return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
 
 
 def series(names):
     """A colour and a marker for each name, the same in every picture."""
-    return {n: (SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]) for i, n in enumerate(sorted(names))}
+    return {n: (SERIES[i % len(SERIES)], MARKERS[(i + i // len(SERIES)) % len(MARKERS)]) for i, n in enumerate(sorted(names))}
 
 
 def bound(correct):

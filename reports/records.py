@@ -93,7 +93,7 @@ def lines_of(path):
 
 
 class Records:
-    """rows: all of them, each with 'machine' (a number) and 'file'. machines: what a run line says of each."""
+    """rows: all of them, each with 'machine' (a number) and 'record', the file it came from. machines: what a run line says of each."""
 
     def __init__(self):
         self.rows, self.machines = [], []
@@ -121,7 +121,7 @@ class Records:
                 machine = self.machine_of(row)
             elif machine is None:
                 raise BadRecord(f"{where}: no 'run' line before it: not made by blackframe")
-            row.update(machine=machine, file=os.path.basename(path), line_number=n)
+            row.update(machine=machine, record=os.path.basename(path), line_number=n)
             self.rows.append(row)
         if machine is None:
             raise BadRecord(f"{path}: no 'run' line in it: not made by blackframe")

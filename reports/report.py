@@ -117,7 +117,7 @@ def context(records, isa, shots):
         projection=project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts), facts=facts,
         not_measured=tables.not_measured(devices, benches, isa),
         commands=list(dict.fromkeys("blackframe " + " ".join([r["command"]] + r["arguments"]) for r in records.of("run"))),
-        files=sorted({r["file"] for r in records.rows}), svgs=drawn(correct, timed, kernels))
+        files=sorted({r["record"] for r in records.rows}), svgs=drawn(correct, timed, kernels))
 
 
 def render(values, out):
