@@ -1,8 +1,8 @@
 /* norm_rows.h: the tuned normalisation, once for every instruction set. The including file brings the vectors (below) and says
  * NORM_TARGET, the attribute of every function.
  *
- * Idea: memory is the bound, so each value is read from memory once and written once, around the caches where the result is
- * larger than they are; and while row r streams out, the sums of row r + 1 stream in, in one loop, so that neither direction
+ * Idea: memory is the bound, so each value is read from memory once and written once, around the caches where input and
+ * result fill them; and while row r streams out, the sums of row r + 1 stream in, in one loop, so that neither direction
  * waits. Row r itself comes from the second-level cache.
  *
  * Sums in fp64: fp32 squares neither overflow nor vanish there, so no scale is needed and nothing of the sum is lost. Layer norm in
@@ -291,8 +291,9 @@ static void rows_run(const bf_problem *p, bf_pool *pool) {
     if (w.inner < EXPAND) w.inner = 1;
     if (w.j.w) w.g = widen(room, w.j.w, w.j.w_type, n, each, w.j.plus_one), room += n;
     if (w.j.b) w.b = widen(room, w.j.b, w.j.b_type, n, each, 0);
-    int64_t elements = w.j.rows * w.j.length, size = w.j.y_type == BF_F32 ? 4 : 2;
-    w.nontemporal = elements * size > bf_cache_bytes();
+    /* Where what is read and written fills the cache, the result would not stay in it. */
+    int64_t elements = w.j.rows * w.j.length, size = (w.j.x_type == BF_F32 ? 4 : 2) + (w.j.y_type == BF_F32 ? 4 : 2);
+    w.nontemporal = elements * size >= bf_cache_bytes();
     /* Pieces of 64 Ki values or so: a first row whose sums overlap with nothing is then little. */
     int64_t grain = 65536 / w.j.length, share = w.j.rows / (4 * bf_pool_threads(pool));
     if (grain > share) grain = share;
