@@ -387,6 +387,14 @@ Test(ops, stream_modes) {
     cr_assert_eq(judge(&plain), BF_PASS);
     memcpy(t[STREAM_Y].data, t[STREAM_X].data, 256);
     cr_assert_eq(judge(&plain), BF_FAIL);
+    bf_dump d = fill_y(&plain, STREAM_Y); /* the bound that is dumped is the one that is judged by */
+    y_of(STREAM_Y)[7] = (float)(d.ref[7] + 0.98 * d.bound[7]);
+    double error = fabs(y_of(STREAM_Y)[7] - d.ref[7]) / d.bound[7]; /* of an fp32: a grid as fine as half a bound */
+    cr_assert(error > 0.5 && error <= 1, "%g", error);
+    cr_assert_eq(judge(&plain), BF_PASS);
+    y_of(STREAM_Y)[7] = (float)(d.ref[7] + 2 * d.bound[7]);
+    cr_assert_eq(judge(&plain), BF_FAIL);
+    release(d);
     end();
 }
 
