@@ -426,7 +426,12 @@ Test(ops, stream_mix) {
 /* Every op: tensors agree with the bytes it claims to move, and the union over the paths holds every path's. */
 Test(ops, tensors_and_bytes_agree) {
     static const char *const lines[] = {"convert n=100 from=f32 to=bf16", "q4k_dequant m=3 k=512 to=f16",
-                                        "q4k_matvec m=3 k=512 n=2 x=bf16", "stream n=64 mode=triad",
+                                        "q4k_matvec m=3 k=512 n=2 x=bf16", "q4k_matmul m=3 k=512 n=20 x=f16",
+                                        "qblock_dequant w=q6_k m=3 k=512", "qblock_matmul w=q8_0 m=3 k=64 n=2",
+                                        "linear m=3 k=5 n=2 w=bf16 b=f16 y=bf16", "norm m=3 k=5 x=bf16 r=f32 w=f16 b=f32 kind=layer",
+                                        "norm kind=group m=2 k=4 groups=2 inner=3 w=f32", "conv rank=1 in=4 out=6 groups=2 w=10 taps=3 b=f32",
+                                        "conv rank=2 in=3 out=2 h=4 w=5 taps=2 transposed=1 stride=2",
+                                        "attention heads=4 kv_heads=2 queries=3 keys=10 mask=f16 sink=f32", "stream n=64 mode=triad",
                                         "stream n=64 mode=copy", "stream n=64 m=448 mode=mix"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         begin(lines[i], NULL);
@@ -442,6 +447,32 @@ Test(ops, tensors_and_bytes_agree) {
         cr_assert_eq(out, c->op->bytes_written(&c->problem), "%s", lines[i]);
         end();
     }
+}
+
+/* Operations, counted by hand. */
+Test(ops, operations) {
+    static const struct { const char *line; double flops; } list[] = {
+        {"convert n=100 from=f32 to=bf16", 100},
+        {"q4k_dequant m=3 k=512", 2 * 3 * 512},
+        {"q4k_matvec m=3 k=512 n=2", 2 * 3 * 512 * 2},
+        {"linear m=3 k=5 n=2", 2 * 3 * 5 * 2},
+        {"norm kind=rms m=2 k=8", 4 * 16},
+        {"norm kind=layer m=2 k=8", 6 * 16},
+        {"conv rank=1 in=4 out=6 groups=2 w=10 taps=3 pad=1", 2 * (6 * 10) * 2 * 3},
+        {"conv rank=1 in=4 out=6 groups=2 w=10 taps=3 transposed=1", 2 * (4 * 10) * 3 * 3},
+        {"stream n=64 mode=triad", 128},
+        {"stream n=64 mode=copy", 0},
+        {"attention heads=4 kv_heads=2 queries=3 keys=10 d=64", 4.0 * (3 * 10) * 64 * 4},
+        {"attention heads=4 kv_heads=2 queries=3 keys=10 d=64 causal=1 window=4", 4.0 * (4 + 4 + 4) * 64 * 4},
+        {"attention queries=3 keys=10 d=64 window=4", 4.0 * (6 + 5 + 4) * 64},
+        {"attention queries=5 keys=3 d=64 causal=1", 4.0 * (0 + 0 + 1 + 2 + 3) * 64},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        cr_assert_eq(bf_case_parse_line(list[i].line, strlen(list[i].line), NULL, 0, &cases, &err), 0, "%s", err.text);
+        const bf_case *w = &cases.item[cases.count - 1];
+        cr_assert_eq(w->op->flops(&w->problem), list[i].flops, "%s: %g", list[i].line, w->op->flops(&w->problem));
+    }
+    bf_case_list_free(&cases);
 }
 
 Test(ops, same_case_same_bytes) {
