@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../reference/number.h"
+#include "op.h"
 
 static const char *const names[BF_FILLS] = {
     [BF_FILL_GAUSS] = "gauss",       [BF_FILL_OUTLIER] = "outlier",
@@ -308,7 +309,7 @@ void bf_fill_q4_k(bf_fill f, uint64_t seed, uint32_t stream, int64_t rows, int64
             fill_block(f, seed, stream, row, (uint64_t)(row * blocks + b), p + 144 * (row * blocks + b));
 }
 
-/* ---- Q6_K, Q8_0 ---- */
+/* ---- Q6_K, Q8_0, MXFP4 ---- */
 
 /* Sixteen signed scales from sixteen random bytes. */
 static void signed_scales(bf_fill f, unsigned char *s) {
@@ -323,12 +324,35 @@ static void signed_scales(bf_fill f, unsigned char *s) {
     }
 }
 
+/* The header_of of MXFP4: the scale 2^(e - 127) that gives weights of deviation near 0.025, whose codes have one of 2.9. */
+static int mxfp4_exponent(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, const uint32_t r[4]) {
+    /* Half and whole scale subnormal in fp32, least normal; weights subnormal and largest in fp16; 1; last with finite weights. */
+    static const unsigned char finite[] = {0, 1, 2, 104, 113, 127, 141, 142, 200, 252}, beyond[] = {253, 254, 255, 255};
+    int e = 119 + (int)(r[0] % 3);
+    if (f == BF_FILL_OUTLIER && (row + 1) % 8 == 0) e += 6;
+    if (f == BF_FILL_HEAVY) e += (int)(r[2] % 17) - 8;
+    if (f == BF_FILL_INTEGER) e = 128 + bf_fill_integer_exponent(seed, stream, row);
+    if (f == BF_FILL_EDGE || f == BF_FILL_FINITE_EDGE) e = finite[r[1] % sizeof finite];
+    if (f == BF_FILL_EDGE && ((uint64_t)row + seed) % 4 == 1 && r[2] % 2) e = beyond[r[3] % sizeof beyond];
+    return e;
+}
+
+static void fill_mxfp4(bf_fill f, uint64_t seed, uint32_t stream, int64_t row, const uint32_t r[4], unsigned char *out) {
+    out[0] = (unsigned char)mxfp4_exponent(f, seed, stream, row, r);
+    if (f == BF_FILL_CONSTANT || f == BF_FILL_SWAMP) memset(out + 1, f == BF_FILL_SWAMP ? 0x44 : 0x55, 16); /* 2 or 3 */
+    for (int i = 1; f == BF_FILL_ZEROS && i < 17; i++) out[i] &= 0x88;
+}
+
 static void fill_qblock(bf_fill f, bf_dtype type, uint64_t seed, uint32_t stream, int64_t row, uint64_t index, unsigned char *out) {
-    uint32_t w[56], d, unused, h[4], q6 = type == BF_Q6_K, bytes = q6 ? 210 : 34;
+    uint32_t w[56], d, unused, h[4], q6 = type == BF_Q6_K, bytes = (uint32_t)bf_dtype_bytes(type, q6 ? 256 : 32);
     for (uint32_t i = 0; 16 * i < bytes; i++) bf_random4(seed, stream, index * 16 + i, w + 4 * i);
     memcpy(out, w, bytes);
     if (f == BF_FILL_BITS || f == BF_FILL_ALL16 || f == BF_FILL_TIES) return;
     bf_random4(seed, stream, index * 16 + 15, h);
+    if (type == BF_MXFP4) {
+        fill_mxfp4(f, seed, stream, row, h, out);
+        return;
+    }
     header_of(f, q6 ? 3.1e-5 : 3.4e-4, seed, stream, row, h, &d, &unused);
     if (!q6) {
         put16(out, d);
@@ -344,7 +368,7 @@ static void fill_qblock(bf_fill f, bf_dtype type, uint64_t seed, uint32_t stream
 
 void bf_fill_qblock(bf_fill f, bf_dtype type, uint64_t seed, uint32_t stream, int64_t rows, int64_t blocks, void *out) {
     unsigned char *p = out;
-    uint64_t bytes = type == BF_Q6_K ? 210 : 34;
+    uint64_t bytes = bf_dtype_bytes(type, type == BF_Q6_K ? 256 : 32);
     for (int64_t row = 0; row < rows; row++)
         for (int64_t b = 0; b < blocks; b++)
             fill_qblock(f, type, seed, stream, row, (uint64_t)(row * blocks + b), p + bytes * (uint64_t)(row * blocks + b));

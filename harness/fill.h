@@ -67,8 +67,9 @@ void bf_fill_values(bf_fill, uint64_t seed, uint32_t stream, bf_dtype type, int6
  * finite, negative or zero, scales and minima of 0, 1, 62 and 63. bits: random bytes. */
 void bf_fill_q4_k(bf_fill, uint64_t seed, uint32_t stream, int64_t rows, int64_t blocks, void *out);
 
-/* The same for Q6_K and Q8_0 (type BF_Q6_K, BF_Q8_0; 210 and 34 bytes a block): signs of scales and integers vary; integer: scales
- * -3..3 (Q6_K), d = 2^e(row); edge: scales of 0, 1, 127 and -128. */
+/* The same for Q6_K, Q8_0 and MXFP4 (type BF_Q6_K, BF_Q8_0, BF_MXFP4; 210, 34 and 17 bytes a block): signs of scales and integers vary;
+ * integer: scales -3..3 (Q6_K), d = 2^e(row) (MXFP4: the half scale); edge: scales of 0, 1, 127 and -128. MXFP4, edge: scales from 2^-127 to
+ * 2^125; in one row of four some of 2^126, 2^127 and NaN. */
 void bf_fill_qblock(bf_fill, bf_dtype type, uint64_t seed, uint32_t stream, int64_t rows, int64_t blocks, void *out);
 
 /* e(row) of the integer fill, for the judge of exactness. */

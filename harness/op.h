@@ -47,7 +47,7 @@ typedef struct bf_tensor {
     void *data; /* host memory, owned by whoever allocated it */
 } bf_tensor;
 
-uint64_t bf_dtype_bytes(bf_dtype type, int64_t elements); /* 0 unless elements fill whole blocks: Q4_K and Q6_K 256, Q8_0 32 */
+uint64_t bf_dtype_bytes(bf_dtype type, int64_t elements); /* 0 unless elements fill whole blocks: Q4_K and Q6_K 256, Q8_0 and MXFP4 32 */
 int bf_dtype_is_block(bf_dtype type);                     /* 1: weights share scales, a single one has no bytes */
 const char *bf_dtype_name(bf_dtype type);                 /* "f32", "bf16", "q4_k", ... */
 bf_dtype bf_dtype_parse(const char *name);                /* BF_NONE if unknown */

@@ -31,7 +31,7 @@ static const struct {
     {ON_KERNELS, {"kernel", 'k', "GLOB", 0, "only kernels with such names", 0}},
     {ON_CASES, {"suite", 's', "NAME", 0, "a suite of cases/ or a file (repeatable)", 0}},
     {ON_CASES, {"tier", KEY_TIER, "TIER", 0, "smoke, quick (default) or full", 0}},
-    {ON_CASES, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K, Q6_K and Q8_0 tensor of a GGUF file", 0}},
+    {ON_CASES, {"weights", KEY_WEIGHTS, "FILE", 0, "run on every Q4_K, Q6_K, Q8_0 and MXFP4 tensor of a GGUF file", 0}},
     {TRACE, {"weights", KEY_WEIGHTS, "FILE", 0, "weights of a GGUF or safetensors file where it has them", 0}},
     {ON_CASES, {"tensor", KEY_TENSOR, "GLOB", 0, "with --weights: only such tensors", 0}},
     {ON_CASES | TRACE, {"seed", KEY_SEED, "N", 0, "in place of the cases' own seeds (trace: 1)", 0}},

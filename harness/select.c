@@ -177,7 +177,7 @@ int bf_select_cases(const bf_selection *s, bf_case_list *list, bf_error *err) {
         char text[8192] = "", skipped[512];
         if (line && join_words(s, text, sizeof text, err)) return -1;
         rc = bf_weights_cases(s->weights, s->tensor, line ? text : NULL, list, skipped, sizeof skipped, err);
-        if (!rc && *skipped) fprintf(stderr, "blackframe: %s: not run: %s (%s)\n", s->weights, skipped, line ? "other types than this op takes" : "only Q4_K, Q6_K and Q8_0 have kernels; scan reads the others");
+        if (!rc && *skipped) fprintf(stderr, "blackframe: %s: not run: %s (%s)\n", s->weights, skipped, line ? "other types than this op takes" : "only Q4_K, Q6_K, Q8_0 and MXFP4 have kernels; scan reads the others");
     } else if (line) {
         char text[8192];
         if (join_words(s, text, sizeof text, err)) return -1;

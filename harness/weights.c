@@ -26,6 +26,7 @@ static const struct weights_type {
     {GGUF_Q4_K, BF_Q4_K, {"q4k_dequant to=f32", "q4k_matvec n=1 x=f32"}},
     {GGUF_Q6_K, BF_Q6_K, {"qblock_dequant to=f32", "qblock_matmul n=1 x=f32"}},
     {GGUF_Q8_0, BF_Q8_0, {"qblock_dequant to=f32", "qblock_matmul n=1 x=f32"}},
+    {GGUF_MXFP4, BF_MXFP4, {"qblock_dequant to=f32", "qblock_matmul n=1 x=f32"}},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -46,7 +47,7 @@ static int line_takes(const char *line, bf_dtype type) {
     return 1;
 }
 
-/* "2 F32, 1 MXFP4 and 1 Q5_K": the tensors that no case is made of, by type; text "" when there are none. */
+/* "2 F32, 1 Q4_0 and 1 Q5_K": the tensors that no case is made of, by type; text "" when there are none. */
 static void left_out(const gguf_file *f, const char *line, char *text, size_t size) {
     enum { LAST = 256 };
     unsigned times[LAST] = {0}, kinds = 0, unnamed = 0;
@@ -114,8 +115,8 @@ int bf_weights_cases(const char *path, const char *glob, const char *line, bf_ca
     if (!matched) {
         size_t count = gguf_tensor_count(f);
         gguf_close(f);
-        if (usable) return bf_fail(err, "%s: none of its %zu Q4_K, Q6_K and Q8_0 tensors matches '%s'", path, usable, glob);
-        return bf_fail(err, "%s: no Q4_K, Q6_K or Q8_0 tensor%s among its %zu (%s): nothing to run", path, line ? " for this op" : "", count,
+        if (usable) return bf_fail(err, "%s: none of its %zu Q4_K, Q6_K, Q8_0 and MXFP4 tensors matches '%s'", path, usable, glob);
+        return bf_fail(err, "%s: no Q4_K, Q6_K, Q8_0 or MXFP4 tensor%s among its %zu (%s): nothing to run", path, line ? " for this op" : "", count,
                        *skipped ? skipped : "none");
     }
     return 0; /* f stays open: the cases point into it */

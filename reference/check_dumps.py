@@ -139,9 +139,9 @@ def q4k_matvec(run):
     kind, own, parts = run.types["w"], 3, 2
     if kind == "q4_k":
         scaled, minimum, bad_row = q4_k_parts(run.raw("w"), m, k)
-    else:  # no minimum: two roundings a term; a block of 32 is one addend of q8_0
+    else:  # no minimum: two roundings a term, one where the scale is a power of two; a block of 32 is one addend, two of q6_k
         scaled, bad_row = qblock_parts(kind, run.raw("w"), m, k)
-        minimum, own, parts = np.zeros_like(scaled), 2, 1 if kind == "q8_0" else 2
+        minimum, own, parts = np.zeros_like(scaled), 1 if kind == "mxfp4" else 2, 2 if kind == "q6_k" else 1
     scaled[bad_row], minimum[bad_row] = 0, 0
     x = run.values("x").reshape(n, k)
     bad_column = ~np.isfinite(x).all(axis=1)

@@ -1,4 +1,4 @@
-"""Number and block formats in numpy, independent of the C code: bf16, fp16, fp32, Q4_K, Q6_K and Q8_0.
+"""Number and block formats in numpy, independent of the C code: bf16, fp16, fp32, Q4_K, Q6_K, Q8_0 and MXFP4.
 
 fp16 and fp32 are numpy's own types; bf16 is rounded through the exponent. Source of Q4_K: the GGUF specification.
 """
@@ -60,10 +60,16 @@ def q4_k_parts(data, m, k):
 
 
 def qblock_parts(kind, data, m, k):
-    """d*sc*q of m rows of k weights of q6_k or q8_0 in float64 [m][k], and which rows have a non-finite d. From ggml's layout."""
-    size, count = {"q6_k": (210, 256), "q8_0": (34, 32)}[kind]
+    """Weights d*sc*q of m rows of k of q6_k, q8_0 or mxfp4 in float64 [m][k], and which rows have a non-finite d. Layouts: ggml's; mxfp4's
+    elements and scales: OCP Microscaling Formats 1.0."""
+    size, count = {"q6_k": (210, 256), "q8_0": (34, 32), "mxfp4": (17, 32)}[kind]
     b = np.asarray(data, np.uint8).reshape(m * k // count, size)
-    if kind == "q8_0":
+    if kind == "mxfp4":
+        d = np.where(b[:, :1] == 255, np.nan, np.exp2(b[:, :1].astype(np.float64) - 127))
+        positive = [0.0, 0.5] + [(1 + f / 2) * 2.0**e for e in range(3) for f in range(2)]
+        e2m1 = np.array(positive + [-v for v in positive])
+        weight = e2m1[np.concatenate([b[:, 1:] & 15, b[:, 1:] >> 4], axis=1)]
+    elif kind == "q8_0":
         d = b[:, 0:2].copy().view(np.float16).astype(np.float64)
         weight = b[:, 2:].copy().view(np.int8).astype(np.float64)
     else:

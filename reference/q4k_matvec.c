@@ -25,7 +25,7 @@ static void decode_panel(bf_dtype type, const unsigned char *w, int64_t k, int64
             memset(row, 0, sizeof *row * (size_t)k);
             memset(sizes + i * k, 0, sizeof *sizes * (size_t)k);
         }
-        for (int64_t at = 0; (s->plain || s->row_sum) && at < k; at++) {
+        for (int64_t at = 0; (s->plain || s->row_sum || s->row_top) && at < k; at++) {
             double a = fabs(row[at]);
             sum += a, top = fmax(top, a);
             if (s->plain) plain[i * k + at] = a;

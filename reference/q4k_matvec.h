@@ -15,7 +15,7 @@ typedef struct bf_ref_q4k_sums {
     unsigned char *bad_row;    /* [m]: 1 where a scale is not finite; all sums of such a row are 0 */
 } bf_ref_q4k_sums;
 
-/* W: m rows of k weights of type BF_Q4_K, BF_Q6_K or BF_Q8_0 (magnitude of the latter: |w| |x|). x: n columns of k finite doubles,
+/* W: m rows of k weights of type BF_Q4_K, BF_Q6_K, BF_Q8_0 or BF_MXFP4 (magnitude of all but the first: |w| |x|). x: n columns of k finite doubles,
  * column after column. All products by OpenBLAS dgemm on the dequantised rows. -1 with err: no memory, no OpenBLAS. */
 int bf_ref_q4k_product(bf_dtype type, const unsigned char *w, int64_t m, int64_t k, const double *x, int64_t n,
                        const bf_ref_q4k_sums *, bf_error *);

@@ -8,7 +8,7 @@
 
 bf_ref_qblock bf_ref_qblock_of(bf_dtype type) {
     if (type == BF_Q6_K) return (bf_ref_qblock){.bytes = 210, .weights = 256, .sub = 16};
-    return (bf_ref_qblock){.bytes = 34, .weights = 32, .sub = 32};
+    return (bf_ref_qblock){.bytes = type == BF_MXFP4 ? 17 : 34, .weights = 32, .sub = 32};
 }
 
 static int two_complement(int byte) { return byte < 128 ? byte : byte - 256; }
@@ -33,10 +33,26 @@ static void q8_0(const unsigned char *p, bf_ref_qblock *b) {
     for (int i = 0; i < 32; i++) b->q[i] = two_complement(p[2 + i]);
 }
 
+/* E2M1, OCP Microscaling Formats 1.0, 5.3.3: bias 1, exponent 0 is subnormal, no infinities or NaN. Twice the value. */
+static int e2m1_twice(int code) {
+    int sign = code / 8, exponent = code / 2 % 4, fraction = code % 2;
+    double v = exponent ? ldexp(1 + fraction / 2.0, exponent - 1) : fraction / 2.0;
+    return (int)(sign ? -2 * v : 2 * v);
+}
+
+/* E8M0 (5.4.1: bias 127, 255 is NaN), then sixteen bytes: the first half of the elements in the low nibbles. */
+static void mxfp4(const unsigned char *p, bf_ref_qblock *b) {
+    b->d = p[0] == 255 ? NAN : ldexp(1, p[0] - 127 - 1);
+    b->scale[0] = 1;
+    for (int i = 0; i < 16; i++) b->q[i] = e2m1_twice(p[1 + i] % 16), b->q[16 + i] = e2m1_twice(p[1 + i] / 16);
+}
+
 bf_ref_qblock bf_ref_qblock_decode(bf_dtype type, const unsigned char *block) {
     bf_ref_qblock b = bf_ref_qblock_of(type);
     if (type == BF_Q6_K)
         q6_k(block, &b);
+    else if (type == BF_MXFP4)
+        mxfp4(block, &b);
     else
         q8_0(block, &b);
     b.finite = isfinite(b.d) != 0;

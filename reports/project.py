@@ -3,7 +3,8 @@
 One token reads every weight once, so its time is at least the sum of each matrix's bytes over the bandwidth of the kernel that reads it.
 What is not counted (norms, attention over the context, launches between kernels, sampling) only makes a real run slower: a projection is an
 upper limit, and the physical limit (data-sheet bandwidth) one above it. Tensors in Q6_K are taken at the rate measured for Q6_K on the same
-device, at Q4_K's where a record has none; those in Q5_K, which no kernel reads yet, at Q4_K's."""
+device, at Q4_K's where a record has none; those in Q5_K, which no kernel reads yet, at Q4_K's. A model given by its bytes in each format (MXFP4
+and bf16) is projected only where all of them were measured."""
 import statistics
 
 import predict
@@ -26,6 +27,8 @@ def matrices(m):
 
 
 def token_bytes(m, formats):
+    if "gb_of" in m:
+        return sum(m["gb_of"].values()) * 1e9
     return m["gb"] * 1e9 if "gb" in m else sum(rows * k * formats[f] * times for rows, k, f, times in matrices(m))
 
 
@@ -39,6 +42,8 @@ def format_of(b):
         return None
     if b["op"] == "qblock_matmul":
         return field(b["case"], "w").upper()
+    if b["op"] == "linear" and field(b["case"], "w") == "bf16":
+        return "BF16"
     return "Q4_K" if b["op"] == "q4k_matvec" else None
 
 
@@ -66,6 +71,8 @@ def best_of(rates):
 def seconds(m, formats, rate_of):
     """Time of a token, and the share of its bytes whose own shape was measured in their own format. rate_of: {format: {shape: GB/s}}."""
     middle = {f: statistics.median(r.values()) for f, r in rate_of.items()}
+    if "gb_of" in m:
+        return sum(gb / middle[f] for f, gb in m["gb_of"].items()), 0.0
     if "gb" in m:
         return m["gb"] / middle["Q4_K"], 0.0
     total, own = 0.0, 0.0
@@ -90,27 +97,29 @@ def watts_of(benches, key):
 
 def rows(benches, isa, facts):
     out, price = [], facts["electricity"]["usd_per_kwh"]
-    rates, q6 = measured_rates(benches), measured_rates(benches, "Q6_K")
-    best, best_q6 = best_of(rates), best_of(q6)
+    rates = {f: measured_rates(benches, f) for f in ("Q4_K", "Q6_K", "MXFP4", "BF16")}
+    best = {f: best_of(r) for f, r in rates.items()}
     ceiling = {}
     for b in benches:
-        if b["op"] == "q4k_matvec":
+        if format_of(b):
             key = b["machine"], b["backend"], b["name"]
             ceiling[key] = max(ceiling.get(key, 0), b["ceiling_bandwidth"])
     for m in facts["models"]:
         size = token_bytes(m, facts["formats"])
         common = dict(model=m["name"], gb=size / 1e9, note=m.get("note"))
-        for key in [] if m.get("no_kernel") else best.values():
-            rate_of, source = {"Q4_K": rates[key]}, f"{key[3]}, {statistics.median(rates[key].values()):.1f} GB/s"
-            if key[:3] in best_q6:
-                rate_of["Q6_K"] = q6[best_q6[key[:3]]]
-                source += f"; Q6_K: {best_q6[key[:3]][3]}, {statistics.median(rate_of['Q6_K'].values()):.1f} GB/s"
+        own_formats = list(m.get("gb_of", ("Q4_K", "Q6_K")))
+        for key in best[own_formats[0]].values():
+            of = {f: best[f][key[:3]] for f in own_formats if key[:3] in best[f]}
+            if "gb_of" in m and len(of) < len(own_formats):
+                continue
+            rate_of = {f: rates[f][k] for f, k in of.items()}
+            source = "; ".join(f"{f}: {k[3]}, {statistics.median(rate_of[f].values()):.1f} GB/s" for f, k in of.items())
             t, own = seconds(m, facts["formats"], rate_of)
             joules, cost = energy_of(watts_of(benches, key), price, 1 / t)
             out.append(dict(common, where=f"{key[2]} ({key[1]})", machine=key[0], how="measured",
                             source=f"{source}; {100 * own:.0f} % of the bytes in shapes that were timed", tokens=1 / t,
                             joules=joules, cost=cost, limit=ceiling[key[:3]] / size, published=None, conditions=None, published_cost=None))
-        out += [predicted_row(m, common, arch, d, None if m.get("no_kernel") else predict.matvec_bandwidth(isa, facts, arch), price)
+        out += [predicted_row(m, common, arch, d, None if "gb_of" in m else predict.matvec_bandwidth(isa, facts, arch), price)
                 for arch, d in facts["devices"].items()]
     return groups(out, lambda r: r["model"])
 

@@ -131,6 +131,12 @@ def projections():
     six = sum(r * k * facts["formats"][f] * n for r, k, f, n in project.matrices(m) if f == "Q6_K") / project.token_bytes(m, facts["formats"])
     expect(abs(rows[0]["tokens"] / slower[0]["tokens"] - (1 + six)) < 1e-9 and "k6" in slower[0]["source"], "tensors in Q6_K at the rate of Q6_K")
     expect(own == [rows[0]["tokens"]] * 2, "more columns and other formats leave the projection alone")
+    mx = dict(q6, case=q6["case"].replace("q6_k", "mxfp4"), kernel="mx")
+    wide = dict(BENCH, machine=0, op="linear", kernel="wide", case="linear m=4096 k=14336 n=1 w=bf16 x=f32", bandwidth=30e9)
+    both, alone = (project.rows([dict(BENCH, machine=0), *b], [ISA], facts)["gpt-oss-120b"] for b in ([mx, wide], [mx]))
+    gb = next(m for m in facts["models"] if m["name"] == "gpt-oss-120b")["gb_of"]
+    expect(abs(1 / both[0]["tokens"] - gb["MXFP4"] / 16.5 - gb["BF16"] / 30) < 1e-9 and "mx" in both[0]["source"], "experts at MXFP4's rate, the rest at bf16's")
+    expect(all(r["how"] != "measured" for r in alone) and all(r["tokens"] is None for r in alone), "no projection without a rate of each format")
     joules, cost = project.energy_of(500, 0.157, 50)
     expect(joules == 10 and abs(cost - 10e6 / 3.6e6 * 0.157) < 1e-12, "10 J a token are 0.436 $ a million")
 

@@ -57,12 +57,13 @@ static int q6_k(const uint8_t *b, float *y) {
     return isfinite(d);
 }
 
-/* E8M0 exponent, 16 bytes of E2M1 (OCP Microscaling Formats 1.0, 5.3.3): twice the values here, half of the power. */
+/* E8M0 exponent, 16 bytes of E2M1 (OCP Microscaling Formats 1.0, 5.3.3): twice the values here, half of the power; 255 is NaN there,
+ * 2^128 in ggml. */
 static int mxfp4(const uint8_t *b, float *y) {
     static const int8_t twice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    float half_scale = b[0] < 2 ? bf_float(0x00200000u << b[0]) : bf_float((uint32_t)(b[0] - 1) << 23);
+    float half_scale = b[0] == 255 ? bf_float(0x7fc00000u) : b[0] < 2 ? bf_float(0x00200000u << b[0]) : bf_float((uint32_t)(b[0] - 1) << 23);
     for (int i = 0; i < 32; i++) y[i] = (float)twice[b[1 + i % 16] >> 4 * (i / 16) & 15] * half_scale;
-    return b[0] != 255; /* NaN */
+    return b[0] != 255;
 }
 
 static const bf_block_format formats[] = {

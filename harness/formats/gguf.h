@@ -23,7 +23,7 @@
 enum { GGUF_MAX_RANK = 4 };
 
 /* Types of tensors that this project names; gguf_type_at knows them all. */
-enum { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q4_0 = 2, GGUF_Q8_0 = 8, GGUF_Q4_K = 12, GGUF_Q6_K = 14, GGUF_F64 = 28, GGUF_BF16 = 30 };
+enum { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q4_0 = 2, GGUF_Q8_0 = 8, GGUF_Q4_K = 12, GGUF_Q6_K = 14, GGUF_F64 = 28, GGUF_BF16 = 30, GGUF_MXFP4 = 39 };
 
 typedef struct gguf_type {
     const char *name; /* "Q4_K" */

@@ -5,7 +5,8 @@
  * unit of fp16's subnormals), so it is exact in fp32; so is dmin*m with 17. One rounding remains, that of the
  * difference, whether it is written as two products and a subtraction or as a fused multiply-add. The reference forms
  * the difference exactly in double (multiples of 2^-24 below 2^27: 51 bits) and rounds once; to fp16 and bf16 it
- * rounds that fp32 value again, as the contract says. Without a minimum d*sc*q has at most 24 bits, and no rounding is left. Infinities are judged by sign; NaN by being NaN. */
+ * rounds that fp32 value again, as the contract says. Without a minimum d*sc*q has at most 24 bits, and no rounding is left; MXFP4 has two bits, all its weights from
+ * 2^-128 (subnormal in fp32) up are exact, and those of 2^128 and more become infinite. Infinities are judged by sign; NaN by being NaN. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +30,10 @@
         {0}                                                                                                           \
     }
 static const bf_field fields[] = DEQUANT_FIELDS("q4_k", 1u << BF_Q4_K, 256);
-static const bf_field qblock_fields[] = DEQUANT_FIELDS(NULL, 1u << BF_Q6_K | 1u << BF_Q8_0, 32);
+static const bf_field qblock_fields[] = DEQUANT_FIELDS(NULL, 1u << BF_Q6_K | 1u << BF_Q8_0 | 1u << BF_MXFP4, 32);
 
 static bf_dtype weights_of(const bf_problem *p) { return p->type[Q4K_DEQUANT_W] ? p->type[Q4K_DEQUANT_W] : BF_Q4_K; }
-static int64_t block_of(bf_dtype w) { return w == BF_Q8_0 ? 32 : 256; }
+static int64_t block_of(bf_dtype w) { return w == BF_Q8_0 || w == BF_MXFP4 ? 32 : 256; }
 /* `count` weights from number `first` on, whole blocks. */
 static void reference_row(bf_dtype type, const bf_tensor *w, int64_t first, int64_t count, double *out) {
     const unsigned char *bytes = (const unsigned char *)w->data + bf_dtype_bytes(type, first);
@@ -126,4 +127,4 @@ static double flops(const bf_problem *p) {
 const bf_op bf_op_q4k_dequant = {
     .name = "q4k_dequant", .summary = "Q4_K super-blocks to fp32, fp16, bf16", .fields = fields, DEQUANT_OP};
 const bf_op bf_op_qblock_dequant = {
-    .name = "qblock_dequant", .summary = "blocks of Q6_K and Q8_0 to fp32, fp16, bf16", .fields = qblock_fields, DEQUANT_OP};
+    .name = "qblock_dequant", .summary = "blocks of Q6_K, Q8_0 and MXFP4 to fp32, fp16, bf16", .fields = qblock_fields, DEQUANT_OP};

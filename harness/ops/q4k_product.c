@@ -83,7 +83,15 @@
  * on path fp32 that of w x, or those of q x and of d*sc times the sub-block's sum; on path int8 those of d times the exact
  * integer sum and of the product with d_x. A non-zero x brings one addend, not two: chain <= z. On path int8 a block of
  * 32 is one addend of Q8_0, at most two of Q6_K (16 weights share a scale): chain <= parts (K/32) + 16 and
- * <= parts z + 5. The inner sums of section 3 have max |q| in place of 15: 32, 128. */
+ * <= parts z + 5. The inner sums of section 3 have max |q| in place of 15: 32, 128.
+ *
+ * 8. MXFP4: the same with q = 2 v, an integer from -12 to 12, and the half scale d = 2^(e-128). d is a power of two: multiplied with q
+ * or with an exact integer sum it rounds nothing (a subnormal d neither: d q and d times the sum of a block are multiples of
+ * 2^-128). One rounding is a term's own, that of w x, of q x, or of the product with d_x. d times a rounded sum may underflow:
+ * one product a weight, within eta.
+ * At the upper end a scale alone leaves fp32, whatever x is: a row may give an infinity or NaN besides where its largest |w|
+ * (int8 path: 127 * 32 |w|, which d times the integer sum may reach before d_x brings it down) is FLT_MAX or more. A finite
+ * output must be right even there. The other formats' d is fp16 and never reaches this. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +118,7 @@ typedef struct format {
 static bf_dtype weights_of(const bf_problem *p) { return p->type[Q4K_MATVEC_W] ? p->type[Q4K_MATVEC_W] : BF_Q4_K; }
 static format format_of(const bf_problem *p) {
     bf_dtype w = weights_of(p);
+    if (w == BF_MXFP4) return (format){1, 1, 1, 12, 32};
     return w == BF_Q6_K ? (format){2, 1, 2, 32, 256} : w == BF_Q8_0 ? (format){2, 1, 1, 128, 32} : (format){3, 2, 2, 15, 256};
 }
 
@@ -128,7 +137,7 @@ static format format_of(const bf_problem *p) {
     }
 static const bf_field matvec_fields[] = PRODUCT_FIELDS("q4_k", 1u << BF_Q4_K, 256, Q4K_MATVEC_MAX_N);
 static const bf_field matmul_fields[] = PRODUCT_FIELDS("q4_k", 1u << BF_Q4_K, 256, Q4K_MATMUL_MAX_N);
-static const bf_field qblock_fields[] = PRODUCT_FIELDS(NULL, 1u << BF_Q6_K | 1u << BF_Q8_0, 32, QBLOCK_MAX_N);
+static const bf_field qblock_fields[] = PRODUCT_FIELDS(NULL, 1u << BF_Q6_K | 1u << BF_Q8_0 | 1u << BF_MXFP4, 32, QBLOCK_MAX_N);
 static const char *const matvec_paths[] = {"fp32", "int8", NULL};
 static const char *const matmul_paths[] = {"fp32", "int8", "f16", "bf16", NULL};
 
@@ -141,8 +150,9 @@ typedef struct product_expected {
     double *inner;         /* [n]: the largest max|q| sum|x| of 32 values */
     int64_t *nonzero;      /* [n]: values of x that are not zero */
     unsigned char *bad_row, *bad_column;
+    double *row_top;           /* [m]: largest of |w|; NULL: not needed (sections 6, 8) */
     double *plain;             /* [n][m]: M_w. This and the rest: q4k_matmul only, NULL otherwise */
-    double *row_sum, *row_top; /* [m]: sum and largest of |w| */
+    double *row_sum;           /* [m]: sum of |w| */
     double *x_sum, *x_top;     /* [n]: of |x| */
 } product_expected;
 
@@ -155,6 +165,7 @@ typedef struct narrow {
 typedef struct sums {
     const double *y, *magnitude, *plain; /* [m] */
     double chain, inner;
+    double reach; /* of |w|: what may stand between a weight and its share of y */
     const narrow *narrow; /* NULL: paths fp32 and int8 */
 } sums;
 
@@ -230,14 +241,14 @@ static int dump(const bf_case *, const bf_kernel *, const bf_tensor t[BF_MAX_TEN
                 double *ref, double *bound);
 
 /* All or nothing: 0, or -1 without memory. */
-static int allocate(product_expected *e, size_t m, size_t k, size_t n, int with_narrow) {
+static int allocate(product_expected *e, size_t m, size_t k, size_t n, int with_narrow, int with_top) {
     struct {
         double **at;
         size_t count;
         int needed;
     } arrays[] = {{&e->x, n * k, 1},     {&e->y, n * m, 1},           {&e->magnitude, n * m, 1},
                   {&e->inner, n, 1},     {&e->plain, n * m, with_narrow}, {&e->row_sum, m, with_narrow},
-                  {&e->row_top, m, with_narrow}, {&e->x_sum, n, with_narrow}, {&e->x_top, n, with_narrow}};
+                  {&e->row_top, m, with_top}, {&e->x_sum, n, with_narrow}, {&e->x_top, n, with_narrow}};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].needed && !(*arrays[i].at = calloc(arrays[i].count, sizeof(double)))) return -1;
     e->nonzero = calloc(n, sizeof *e->nonzero), e->bad_row = calloc(m, 1), e->bad_column = calloc(n, 1);
@@ -247,7 +258,8 @@ static int allocate(product_expected *e, size_t m, size_t k, size_t n, int with_
 static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     int64_t m = c->problem.dim[Q4K_MATVEC_M], k = c->problem.dim[Q4K_MATVEC_K], n = c->problem.dim[Q4K_MATVEC_N];
     product_expected *e = calloc(1, sizeof *e);
-    if (!e || allocate(e, (size_t)m, (size_t)k, (size_t)n, c->op == &bf_op_q4k_matmul)) {
+    int narrow = c->op == &bf_op_q4k_matmul;
+    if (!e || allocate(e, (size_t)m, (size_t)k, (size_t)n, narrow, narrow || weights_of(&c->problem) == BF_MXFP4)) {
         bf_fail(err, "%s: no memory for the reference", c->op->name);
         release((bf_expected *)e);
         return NULL;
@@ -306,7 +318,8 @@ static bf_want want(const bf_case *c, const product_expected *e, const sums *s, 
         w.prob = bf_gamma_prob(s->chain + own) * magnitude + rest;
     }
     int leaves = s->narrow && (e->row_top[r] > s->narrow->top || e->x_top[col] > s->narrow->top);
-    if (!(magnitude + w.bound < top) || !(s->inner < top) || leaves) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
+    int beyond = e->row_top && !(s->reach * e->row_top[r] < top);
+    if (!(magnitude + w.bound < top) || !(s->inner < top) || leaves || beyond) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
     if (leaves) w.bound = w.prob = INFINITY;
     if (c->witness && !c->real && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && w.prob < w.bound)
         w.bound = w.prob;
@@ -410,6 +423,7 @@ static int for_outputs(const bf_case *c, const bf_kernel *k, const bf_tensor t[B
                   .plain = how == NARROW ? e->plain + col * m : NULL,
                   .chain = chain_of(c, k, terms),
                   .inner = how == FP32 ? e->inner[col] : 0,
+                  .reach = how == INT8 ? 127.0 * BLOCK : 1,
                   .narrow = how == NARROW ? &limits : NULL};
         for (int64_t r = 0; r < m; r++) each(user, col * m + r, want(c, e, &s, r, col));
     }
@@ -492,7 +506,7 @@ const bf_op bf_op_q4k_matmul = {.name = "q4k_matmul",
                                 .paths = matmul_paths,
                                 PRODUCT_OP};
 const bf_op bf_op_qblock_matmul = {.name = "qblock_matmul",
-                                   .summary = "Y = X W^T, W in Q6_K or Q8_0, any number of columns",
+                                   .summary = "Y = X W^T, W in Q6_K, Q8_0 or MXFP4, any number of columns",
                                    .fields = qblock_fields,
                                    .paths = matvec_paths,
                                    PRODUCT_OP};

@@ -98,6 +98,14 @@ Test(command, one_case_line_passes) {
     cr_expect(strstr(output, "\n1 passed, 0 failed, 0 skipped\n"), "%s", output);
 }
 
+/* Blocks and their values as the formats' public Python package gives them: all kernels of all three backends, bit for bit. */
+Test(command, golden_blocks_match_on_every_backend) {
+    cr_expect_eq(RUN("check", "--backend", "cpu,simt-cuda,simt-hip", "--weights", "cases/golden/blocks_golden.gguf",
+                     "qblock_dequant", "to=f32"), BF_EXIT_OK, "%s", output);
+    cr_expect(strstr(output, " 0 failed, 0 skipped"), "%s", output);
+    cr_expect(strstr(output, "not run: 6 F32, 1 Q4_0, 1 Q4_K and 1 Q5_K"), "%s", output);
+}
+
 /* ---- devices --numerics ---- */
 
 Test(command, a_numerics_card_is_printed_and_recorded) {

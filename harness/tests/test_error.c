@@ -64,7 +64,7 @@ Test(dtype, names_go_there_and_back_and_sizes_are_the_formats) {
     static const struct {
         bf_dtype type;
         uint64_t bytes256; /* of 256 elements */
-    } row[] = {{BF_F32, 1024}, {BF_F16, 512},  {BF_BF16, 512}, {BF_F64, 2048}, {BF_Q4_K, 144}, {BF_Q6_K, 210}, {BF_Q8_0, 272},
+    } row[] = {{BF_F32, 1024}, {BF_F16, 512},  {BF_BF16, 512}, {BF_F64, 2048}, {BF_Q4_K, 144}, {BF_Q6_K, 210}, {BF_Q8_0, 272}, {BF_MXFP4, 136},
                {BF_I8, 256},   {BF_I32, 1024}, {BF_U32, 1024}, {BF_U64, 2048}};
     cr_assert_eq(sizeof row / sizeof *row, (size_t)BF_DTYPES - 1, "a type is missing from this table");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {

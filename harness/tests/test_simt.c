@@ -176,6 +176,20 @@ Test(simt, dp4a_has_signs_and_wraps) {
     free(x), free(y);
 }
 
+/* Written out from the PTX ISA's table of prmt and the RDNA 3 ISA's of v_perm_b32. */
+Test(simt, byte_permutations) {
+    const uint32_t low = 0x33a21180u, high = 0xf7665544u;
+    cr_assert_eq(bf_simt_prmt(low, high, 0x3210u), low);
+    cr_assert_eq(bf_simt_prmt(low, high, 0x7654u), high);
+    cr_assert_eq(bf_simt_prmt(low, high, 0xffff0257u), 0x80a255f7u, "the upper half of the selector is not looked at");
+    cr_assert_eq(bf_simt_prmt(low, high, 0x89afu), 0xff00ffffu, "signs of bytes 0, 1, 2, 7");
+    cr_assert_eq(bf_simt_perm(low, high, 0x03020100u), low);
+    cr_assert_eq(bf_simt_perm(low, high, 0x07060504u), high);
+    cr_assert_eq(bf_simt_perm(low, high, 0x00020507u), 0x80a255f7u);
+    cr_assert_eq(bf_simt_perm(low, high, 0x0d0c0b08u), 0xff00ff00u, "255, 0, signs of bytes 7 and 1");
+    cr_assert_eq(bf_simt_perm(low, high, 0xff0c0a09u), 0xff000000u, "255, 0, signs of bytes 5 and 3");
+}
+
 Test(simt, float_functions_are_those_of_c) {
     enum { N = 100000 };
     float *x = malloc(3 * N * sizeof *x);

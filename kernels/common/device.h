@@ -76,6 +76,12 @@ struct alignas(32) bf_i32x8 { int32_t v[8]; };
  *                                               rsqrt.approx, 2^-22.4 absolute for operands from 1 to 4 (PTX ISA 6.3; later
  *                                               editions: 2^-22.9 relative); hip: v_rsq_f32, 1 ulp (RDNA 3.5 ISA)
  *
+ * On NVIDIA GPUs only:
+ * uint32_t bf_prmt(uint32_t low, uint32_t high, uint32_t s)    byte i of the result is byte (s.nibble[i] & 7) of high:low, or, where bit 3
+ *                                               of that nibble is set, eight times its sign; the upper half of s is not looked at
+ * On AMD GPUs only:
+ * uint32_t bf_perm(uint32_t low, uint32_t high, uint32_t s)    byte i of the result is byte s.byte[i], 0 to 7, of high:low
+ *
  * On AMD GPUs only (gfx11), by all 32 lanes of a wave together: D = A B + C of 16 x 16 tiles, k 16 long.
  * bf_f32x8 bf_wmma_f16(bf_u32x8 a, bf_u32x8 b, bf_f32x8 c)     bf_wmma_bf16 alike
  * bf_i32x8 bf_wmma_i8(bf_u32x4 a, bf_u32x4 b, bf_i32x8 c)      signed bytes; bf_wmma_u8i8: A unsigned. Sums wrap

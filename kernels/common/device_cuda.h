@@ -75,6 +75,12 @@ BF_FN int32_t bf_dp4a_us(uint32_t a, int32_t b, int32_t c) {
     return r;
 }
 
+BF_FN uint32_t bf_prmt(uint32_t low, uint32_t high, uint32_t s) {
+    uint32_t r;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(low), "r"(high), "r"(s));
+    return r;
+}
+
 BF_FN uint32_t bf_ld_u16(const void *p) {
     uint16_t v;
     asm("{ .reg .u64 g; cvta.to.global.u64 g, %1; ld.global.nc.u16 %0, [g]; }" : "=h"(v) : "l"(p));

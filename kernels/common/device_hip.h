@@ -44,6 +44,9 @@ BF_FN int32_t bf_dp4a_us(uint32_t a, int32_t b, int32_t c) {
     return __builtin_amdgcn_sudot4(false, (int)a, true, b, c, false);
 }
 
+/* v_perm_b32: selectors 0 to 3 are the bytes of its second operand. */
+BF_FN uint32_t bf_perm(uint32_t low, uint32_t high, uint32_t s) { return __builtin_amdgcn_perm(high, low, s); }
+
 /* v_wmma, wave32 (RDNA 3 ISA, section 7.9). */
 typedef _Float16 bf_v16h __attribute__((ext_vector_type(16)));
 typedef short bf_v16s __attribute__((ext_vector_type(16)));

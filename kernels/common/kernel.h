@@ -24,6 +24,7 @@ typedef enum bf_dtype {
     BF_Q4_K, /* super-blocks of 256 weights in 144 bytes, see q4_k.h */
     BF_Q6_K, /* super-blocks of 256 weights in 210 bytes, see q6_k.h */
     BF_Q8_0, /* blocks of 32 weights in 34 bytes, see q8_0.h */
+    BF_MXFP4, /* blocks of 32 weights in 17 bytes, see mxfp4.h */
     BF_I8,
     BF_I32,
     BF_U32,

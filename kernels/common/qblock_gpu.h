@@ -11,17 +11,23 @@
 #else
 #include "../cuda/q4k_quantise.h"
 #endif
+#include "mxfp4.h"
 #include "q6_k.h"
 #include "q8_0.h"
 #include "qblock.h"
 
 /* Beside enum matvec_defect: */
 enum qblock_defect {
-    QBLOCK_UNSIGNED = 100, /* Q6_K: scales read as unsigned bytes; Q8_0: the weights */
+    QBLOCK_UNSIGNED = 100, /* Q6_K: scales read as unsigned bytes; Q8_0: the weights; MXFP4: signs dropped */
     QBLOCK_PAIR,           /* Q6_K: one scale for 32 weights */
-    QBLOCK_HALVES,         /* Q6_K: low and high nibbles exchanged */
+    QBLOCK_HALVES,         /* Q6_K, MXFP4: low and high nibbles exchanged */
+    QBLOCK_EXPONENT,       /* MXFP4: scales off by one exponent */
+    QBLOCK_NO_NAN,         /* MXFP4: e = 255 read as a number */
+    QBLOCK_FLUSH,          /* MXFP4: half scales that are subnormal read as zero */
     QBLOCK_TRUNC           /* dequant: truncates to the 16-bit types */
 };
+/* The formats, K(what symbols end in, the block): the order of tables of steps. */
+#define QBLOCK_EACH_FORMAT(K) K(q6k, bf_q6_k) K(q80, bf_q8_0) K(mxfp4, bf_mxfp4)
 constexpr int QBLOCK_NAIVE_THREADS = 128;
 
 struct qblock_dequant_args {
@@ -49,7 +55,7 @@ template <int DEFECT> BF_FN float qblock_x(const void *x, int type, int64_t i) {
                                      : f;
 }
 
-/* ---- one weight: B is bf_q6_k or bf_q8_0, row its first block, i the weight in the row ---- */
+/* ---- one weight: B is bf_q6_k, bf_q8_0 or bf_mxfp4, row its first block, i the weight in the row ---- */
 template <int DEFECT> BF_FN float qblock_scale(const bf_q6_k *row, int64_t i) {
     const bf_q6_k *b = row + i / 256;
     int s = (int)(i % 256) / 16, sc = b->scales[DEFECT == QBLOCK_PAIR ? s & ~1 : s];
@@ -58,6 +64,12 @@ template <int DEFECT> BF_FN float qblock_scale(const bf_q6_k *row, int64_t i) {
     return DEFECT == MATVEC_DSC_FP16 ? qblock_via_fp16(f) : f;
 }
 template <int DEFECT> BF_FN float qblock_scale(const bf_q8_0 *row, int64_t i) { return bf_f16_to_f32(row[i / 32].d); }
+template <int DEFECT> BF_FN float qblock_scale(const bf_mxfp4 *row, int64_t i) {
+    uint32_t e = row[i / 32].e;
+    if (DEFECT == QBLOCK_NO_NAN && e == BF_MXFP4_NAN) return 0x1p127f;
+    if (DEFECT == QBLOCK_FLUSH && e < 2u) return 0.0f;
+    return bf_bits_f(bf_mxfp4_half_scale(DEFECT == QBLOCK_EXPONENT ? e + 1u : e));
+}
 template <int DEFECT> BF_FN int qblock_value(const bf_q6_k *row, int64_t i) {
     return bf_q6_k_value(row + i / 256, (int)(i % 256) ^ (DEFECT == QBLOCK_HALVES ? 64 : 0));
 }
@@ -65,6 +77,11 @@ template <int DEFECT> BF_FN int qblock_value(const bf_q8_0 *row, int64_t i) {
     int q = row[i / 32].qs[i % 32];
     return DEFECT == QBLOCK_UNSIGNED ? q & 255 : q;
 }
+template <int DEFECT> BF_FN int qblock_value(const bf_mxfp4 *row, int64_t i) {
+    int code = bf_mxfp4_code(row + i / 32, (int)(i % 32) ^ (DEFECT == QBLOCK_HALVES ? 16 : 0));
+    return bf_mxfp4_integer(DEFECT == QBLOCK_UNSIGNED ? code & 7 : code);
+}
+BF_FN int qblock_weights(const bf_mxfp4 *) { return BF_MXFP4_WEIGHTS; }
 BF_FN int qblock_weights(const bf_q6_k *) { return BF_Q6_K_WEIGHTS; }
 BF_FN int qblock_weights(const bf_q8_0 *) { return BF_Q8_0_WEIGHTS; }
 
@@ -136,7 +153,7 @@ template <class B, int DEFECT> BF_FN void qblock_int8_body(const matvec_args &a)
 
 #if BF_HOST
 static inline int qblock_types(bf_dtype w, int64_t k) {
-    return (w == BF_Q6_K && k % 256 == 0) || (w == BF_Q8_0 && k % 32 == 0);
+    return (w == BF_Q6_K && k % 256 == 0) || ((w == BF_Q8_0 || w == BF_MXFP4) && k % 32 == 0);
 }
 static inline int qblock_dequant_accepts(const bf_problem *p) {
     bf_dtype y = p->type[Q4K_DEQUANT_Y];
@@ -147,7 +164,15 @@ static inline int qblock_accepts(const bf_problem *p) {
     return qblock_types(p->type[Q4K_MATVEC_W], p->dim[Q4K_MATVEC_K]) && (x == BF_F32 || x == BF_F16 || x == BF_BF16) &&
            p->dim[Q4K_MATVEC_M] < 1 << 26 && p->dim[Q4K_MATVEC_K] < 1 << 24;
 }
-static inline int qblock_is_q6(const bf_problem *p) { return p->type[Q4K_MATVEC_W] == BF_Q6_K; } /* W is slot 0 of both ops */
+/* W is slot 0 of both ops. Numbers in the order of QBLOCK_EACH_FORMAT. */
+enum { QBLOCK_Q6K, QBLOCK_Q80, QBLOCK_MXFP4, QBLOCK_FORMATS };
+static inline int qblock_format(const bf_problem *p) {
+    bf_dtype w = p->type[Q4K_MATVEC_W];
+    return w == BF_Q6_K ? QBLOCK_Q6K : w == BF_Q8_0 ? QBLOCK_Q80 : QBLOCK_MXFP4;
+}
+/* A kernel of each format, named STEM_<format>END. */
+#define QBLOCK_STEPS(stem, end) {BF_STEP_FN(stem##_q6k##end), BF_STEP_FN(stem##_q80##end), BF_STEP_FN(stem##_mxfp4##end)}
+template <class Args> using qblock_steps = bf_step_fn<Args>[QBLOCK_FORMATS];
 /* Blocks for n items of work; at least one, at most `most` for kernels that stride. */
 static inline int64_t qblock_groups(int64_t n, int64_t each, int64_t most = INT32_MAX) {
     int64_t groups = (n + each - 1) / each;
@@ -175,23 +200,20 @@ static inline int64_t qblock_fp32_naive_chain(const bf_problem *p) { return p->d
 /* One addition a block and one inside it. */
 static inline int64_t qblock_int8_naive_chain(const bf_problem *p) { return p->dim[Q4K_MATVEC_K] / 32 + 1; }
 
-static inline int qblock_naive_dequant(const bf_problem *p, bf_step *s, bf_step_fn<qblock_dequant_args> q6,
-                                       bf_step_fn<qblock_dequant_args> q8) {
+static inline int qblock_naive_dequant(const bf_problem *p, bf_step *s, const qblock_steps<qblock_dequant_args> &each) {
     qblock_dequant_args a = qblock_dequant_arguments(p);
-    bf_step_set(&s[0], qblock_is_q6(p) ? q6 : q8, qblock_groups(a.n, QBLOCK_NAIVE_THREADS, 8192), 1, QBLOCK_NAIVE_THREADS, 1, 0, a);
+    bf_step_set(&s[0], each[qblock_format(p)], qblock_groups(a.n, QBLOCK_NAIVE_THREADS, 8192), 1, QBLOCK_NAIVE_THREADS, 1, 0, a);
     return 1;
 }
-static inline int qblock_naive_fp32(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> q6, bf_step_fn<matvec_args> q8) {
+static inline int qblock_naive_fp32(const bf_problem *p, bf_step *s, const qblock_steps<matvec_args> &each) {
     matvec_args a = qblock_arguments(p);
-    bf_step_set(&s[0], qblock_is_q6(p) ? q6 : q8, qblock_groups((int64_t)a.m * a.n, QBLOCK_NAIVE_THREADS), 1,
-                QBLOCK_NAIVE_THREADS, 1, 0, a);
+    bf_step_set(&s[0], each[qblock_format(p)], qblock_groups((int64_t)a.m * a.n, QBLOCK_NAIVE_THREADS), 1, QBLOCK_NAIVE_THREADS, 1, 0, a);
     return 1;
 }
-static inline int qblock_naive_int8(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> quantise,
-                                    bf_step_fn<matvec_args> q6, bf_step_fn<matvec_args> q8) {
+static inline int qblock_naive_int8(const bf_problem *p, bf_step *s, bf_step_fn<matvec_args> quantise, const qblock_steps<matvec_args> &each) {
     matvec_args a = qblock_arguments(p);
     bf_step_set(&s[0], quantise, qblock_groups((int64_t)a.n * a.k / 32, QBLOCK_NAIVE_THREADS), 1, QBLOCK_NAIVE_THREADS, 1, 0, a);
-    qblock_naive_fp32(p, &s[1], q6, q8);
+    qblock_naive_fp32(p, &s[1], each);
     return 2;
 }
 #endif

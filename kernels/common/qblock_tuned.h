@@ -164,37 +164,109 @@ template <int N, int R> BF_FN void fp32_q6k(const matvec_args &a) {
     store_sums(a, row, acc);
 }
 
-/* ---- Q8_0: lane i of four has bytes 8 i .. 8 i + 7 of a block ---- */
-struct q8_lane {
-    bf_u32x2 q;
+/* ---- Q8_0 and MXFP4, blocks of 32: what a lane holds of one. PAIRS times eight weights from number 8 i on, 16 apart; LANES lanes a block.
+ * Q8_0: signed bytes 8 i .. 8 i + 7, i < 4. MXFP4: the low and the high nibbles of bytes 8 i .. 8 i + 7, i < 2, as 12 + 2 v. ---- */
+template <class B> struct block32_shape;
+template <> struct block32_shape<bf_q8_0> {
+    enum { LANES = 4, PAIRS = 1 };
+};
+template <> struct block32_shape<bf_mxfp4> {
+    enum { LANES = 2, PAIRS = 2 };
+};
+template <class B> struct block32_lane {
+    bf_u32x2 q[block32_shape<B>::PAIRS];
     float d;
 };
-BF_FN q8_lane q8_fetch(const char *block, int i) {
-    return {loose_pair(loose_at(block + 2), 8 * i), bf_f16_to_f32(bf_ld_u16(block))};
+/* Where a lane reads: `at` is the word that the first of its eight bytes lies in, `shift` bits below it; `third` the distance to the half
+ * (Q8_0) or word with the last, `scale` that to the half or word of the scale, which lies scale_shift bits up in it. A warp goes
+ * on by 272 bytes, so that all but `at` stays. MXFP4: the tensor ends at a multiple of 4 bytes. */
+struct block32_place {
+    const char *at;
+    int shift, third, scale, scale_shift;
+};
+BF_FN block32_place block32_find(const bf_q8_0 *block, int i) {
+    const char *p = (const char *)block + 2 + 8 * i;
+    int off = (int)((uint64_t)p & 2u);
+    return {p - off, 8 * off, 6 + off, off - 2 - 8 * i, 0};
+}
+BF_FN block32_place block32_find(const bf_mxfp4 *block, int i) {
+    const char *p = (const char *)block + 1 + 8 * i;
+    int off = (int)((uint64_t)p & 3u), e = off - 1 - 8 * i;
+    return {p - off, 8 * off, 4 + ((off + 3) & 4), e & ~3, 8 * (e & 3)};
 }
 
-template <int N, int R> BF_FN void int8_q80(const matvec_args &a) {
-    int row = first_row<R>(), lane = bf_lane(), i = lane % 4, blocks = a.k / 32;
+/* The codes of a word as bytes 12 + 2 v: those of the low nibbles, those of the high ones. */
+#if defined(BF_DEVICE_HIP) || defined(BF_SIMT_HIP)
+BF_FN uint32_t mxfp4_bytes(uint32_t code) {
+    uint32_t v = bf_perm(BF_MXFP4_MAGNITUDES_LOW, BF_MXFP4_MAGNITUDES_HIGH, code & 0x07070707u);
+    uint32_t sign = code >> 3 & 0x01010101u, flip = (sign << 5) - sign; /* 31 where negative: 31 - v, then 31 less */
+    return (v ^ flip) + (0x0c0c0c0cu - flip);
+}
+BF_FN bf_u32x2 mxfp4_word(uint32_t w) { return {mxfp4_bytes(w & 0x0f0f0f0fu), mxfp4_bytes(w >> 4 & 0x0f0f0f0fu)}; }
+#else
+/* Four nibbles select four bytes. In the table of the other sign they have bit 3 set, and select the sign of a byte, zero. */
+BF_FN uint32_t mxfp4_bytes(uint32_t codes) {
+    return bf_prmt(0x0f0e0d0cu, 0x18141210u, codes) | bf_prmt(0x090a0b0cu, 0x00040608u, codes ^ 0x8888u);
+}
+BF_FN bf_u32x2 mxfp4_word(uint32_t w) {
+    uint32_t a = mxfp4_bytes(w), b = mxfp4_bytes(w >> 16); /* bytes: weights 0, 16, 1, 17 and 2, 18, 3, 19 */
+    return {bf_prmt(a, b, 0x6420u), bf_prmt(a, b, 0x7531u)};
+}
+#endif
+
+BF_FN block32_lane<bf_q8_0> block32_fetch(const bf_q8_0 *, const block32_place &p) {
+    uint32_t a = bf_ld_u32(p.at), b = bf_ld_u32(p.at + 4), c = bf_ld_u16(p.at + p.third);
+    return {{{loose_join(a, b, p.shift), loose_join(b, c, p.shift)}}, bf_f16_to_f32(bf_ld_u16(p.at + p.scale))};
+}
+BF_FN block32_lane<bf_mxfp4> block32_fetch(const bf_mxfp4 *, const block32_place &p) {
+    uint32_t a = bf_ld_u32(p.at), b = bf_ld_u32(p.at + 4), c = bf_ld_u32(p.at + p.third), e = bf_ld_u32(p.at + p.scale);
+    bf_u32x2 first = mxfp4_word(loose_join(a, b, p.shift)), second = mxfp4_word(loose_join(b, c, p.shift));
+    return {{{first.x, second.x}, {first.y, second.y}}, bf_bits_f(bf_mxfp4_half_scale(e >> p.scale_shift & 255u))};
+}
+/* A dot product starts at what the bias of the weights would add, and goes on with four weights. */
+BF_FN int32_t block32_start(const bf_q8_0 *, bf_u32x2, int32_t sum) { return sum; }
+BF_FN int32_t block32_start(const bf_mxfp4 *, bf_u32x2 x, int32_t sum) {
+    int32_t minus12 = (int32_t)0xf4f4f4f4u;
+    return bf_dp4a(minus12, (int32_t)x.y, bf_dp4a(minus12, (int32_t)x.x, sum));
+}
+BF_FN int32_t block32_dot(const bf_q8_0 *, uint32_t q, uint32_t x, int32_t sum) { return bf_dp4a((int32_t)q, (int32_t)x, sum); }
+BF_FN int32_t block32_dot(const bf_mxfp4 *, uint32_t q, uint32_t x, int32_t sum) { return bf_dp4a_us(q, (int32_t)x, sum); }
+/* Weight j of a word as a float. */
+BF_FN float block32_value(const bf_q8_0 *, uint32_t word, int j) { return byte_value(word ^ 0x80808080u, j, 128.0f); }
+BF_FN float block32_value(const bf_mxfp4 *, uint32_t word, int j) { return byte_value(word, j, 12.0f); }
+
+template <class B, int N, int R> BF_FN void int8_block32(const matvec_args &a) {
+    constexpr int LANES = block32_shape<B>::LANES, PAIRS = block32_shape<B>::PAIRS;
+    int row = first_row<R>(), lane = bf_lane(), i = lane % LANES, blocks = a.k / 32;
     if (row >= a.m) return;
-    const char *w[R];
+    block32_place w[R];
     float acc[R][N];
     QBLOCK_UNROLLED
     for (int r = 0; r < R; r++)
-        w[r] = (const char *)(const void *)a.w + ((int64_t)(row + r < a.m ? row + r : row) * blocks + lane / 4) * BF_Q8_0_BYTES;
+        w[r] = block32_find((const B *)(const void *)a.w + (int64_t)(row + r < a.m ? row + r : row) * blocks + lane / LANES, i);
     QBLOCK_UNROLLED
     for (int o = 0; o < R * N; o++) acc[o / N][o % N] = 0.0f;
-    for (int b = lane / 4; b < blocks; b += 8) {
-        q8_lane q[R];
+    for (int b = lane / LANES; b < blocks; b += 32 / LANES) {
+        block32_lane<B> q[R];
         QBLOCK_UNROLLED
-        for (int r = 0; r < R; r++) q[r] = q8_fetch(w[r], i), w[r] += 8 * BF_Q8_0_BYTES;
+        for (int r = 0; r < R; r++) q[r] = block32_fetch((const B *)0, w[r]), w[r].at += 32 / LANES * (int)sizeof(B);
         QBLOCK_UNROLLED
         for (int c = 0; c < N; c++) {
             int column = column_at(a, c);
-            bf_u32x2 v = bf_ld_u32x2(a.xq + (int64_t)column * a.k + 32 * b + 8 * i);
+            bf_u32x2 v[PAIRS];
+            int32_t start = dot_base();
+            QBLOCK_UNROLLED
+            for (int p = 0; p < PAIRS; p++) {
+                v[p] = bf_ld_u32x2(a.xq + (int64_t)column * a.k + 32 * b + 8 * i + 16 * p);
+                start = block32_start((const B *)0, v[p], start);
+            }
             float d = bf_bits_f(bf_ld_u32(a.xd + (int64_t)column * blocks + b));
             QBLOCK_UNROLLED
             for (int r = 0; r < R; r++) {
-                int32_t dot = bf_dp4a((int32_t)q[r].q.y, (int32_t)v.y, bf_dp4a((int32_t)q[r].q.x, (int32_t)v.x, dot_base()));
+                int32_t dot = start;
+                QBLOCK_UNROLLED
+                for (int p = 0; p < PAIRS; p++)
+                    dot = block32_dot((const B *)0, q[r].q[p].y, v[p].y, block32_dot((const B *)0, q[r].q[p].x, v[p].x, dot));
                 acc[r][c] = bf_fma(d, q[r].d * dot_value(dot), acc[r][c]);
             }
         }
@@ -202,38 +274,38 @@ template <int N, int R> BF_FN void int8_q80(const matvec_args &a) {
     store_sums(a, row, acc);
 }
 
-template <int N, int R> BF_FN void fp32_q80(const matvec_args &a) {
-    int row = first_row<R>(), lane = bf_lane(), i = lane % 4, blocks = a.k / 32;
+template <class B, int N, int R> BF_FN void fp32_block32(const matvec_args &a) {
+    constexpr int LANES = block32_shape<B>::LANES, PAIRS = block32_shape<B>::PAIRS;
+    int row = first_row<R>(), lane = bf_lane(), i = lane % LANES, blocks = a.k / 32;
     if (row >= a.m) return;
-    const char *w[R];
+    block32_place w[R];
     float acc[R][N];
     QBLOCK_UNROLLED
     for (int r = 0; r < R; r++)
-        w[r] = (const char *)(const void *)a.w + ((int64_t)(row + r < a.m ? row + r : row) * blocks + lane / 4) * BF_Q8_0_BYTES;
+        w[r] = block32_find((const B *)(const void *)a.w + (int64_t)(row + r < a.m ? row + r : row) * blocks + lane / LANES, i);
     QBLOCK_UNROLLED
     for (int o = 0; o < R * N; o++) acc[o / N][o % N] = 0.0f;
-    for (int b = lane / 4; b < blocks; b += 8) {
-        float value[R][8], d[R];
+    for (int b = lane / LANES; b < blocks; b += 32 / LANES) {
+        block32_lane<B> q[R];
         QBLOCK_UNROLLED
-        for (int r = 0; r < R; r++) {
-            q8_lane q = q8_fetch(w[r], i);
-            w[r] += 8 * BF_Q8_0_BYTES;
-            d[r] = q.d;
-            uint32_t lo = q.q.x ^ 0x80808080u, hi = q.q.y ^ 0x80808080u; /* q + 128 */
-            QBLOCK_UNROLLED
-            for (int j = 0; j < 8; j++) value[r][j] = byte_value(j < 4 ? lo : hi, j % 4, 128.0f);
-        }
+        for (int r = 0; r < R; r++) q[r] = block32_fetch((const B *)0, w[r]), w[r].at += 32 / LANES * (int)sizeof(B);
         QBLOCK_UNROLLED
-        for (int c = 0; c < N; c++) {
-            const float *x = (const float *)a.x + (int64_t)column_at(a, c) * a.k + 32 * b + 8 * i;
-            bf_u32x4 lo = bf_ld_u32x4(x), hi = bf_ld_u32x4(x + 4);
-            uint32_t v[8] = {lo.x, lo.y, lo.z, lo.w, hi.x, hi.y, hi.z, hi.w};
+        for (int p = 0; p < PAIRS; p++) {
+            float value[R][8];
             QBLOCK_UNROLLED
-            for (int r = 0; r < R; r++) {
-                float sum = 0.0f;
+            for (int j = 0; j < 8 * R; j++) value[j / 8][j % 8] = block32_value((const B *)0, j % 8 < 4 ? q[j / 8].q[p].x : q[j / 8].q[p].y, j % 4);
+            QBLOCK_UNROLLED
+            for (int c = 0; c < N; c++) {
+                const float *x = (const float *)a.x + (int64_t)column_at(a, c) * a.k + 32 * b + 8 * i + 16 * p;
+                bf_u32x4 lo = bf_ld_u32x4(x), hi = bf_ld_u32x4(x + 4);
+                uint32_t v[8] = {lo.x, lo.y, lo.z, lo.w, hi.x, hi.y, hi.z, hi.w};
                 QBLOCK_UNROLLED
-                for (int j = 0; j < 8; j++) sum = bf_fma(value[r][j], bf_bits_f(v[j]), sum);
-                acc[r][c] = bf_fma(d[r], sum, acc[r][c]);
+                for (int r = 0; r < R; r++) {
+                    float sum = 0.0f;
+                    QBLOCK_UNROLLED
+                    for (int j = 0; j < 8; j++) sum = bf_fma(value[r][j], bf_bits_f(v[j]), sum);
+                    acc[r][c] = bf_fma(q[r].d, sum, acc[r][c]);
+                }
             }
         }
     }
@@ -306,6 +378,23 @@ template <int TO> BF_FN void dequant_q80(const qblock_dequant_args &a) {
         QBLOCK_UNROLLED
         for (int i = 0; i < 4; i++) f[i] = d * byte_value(q, i, 128.0f);
         store_four(a.y, TO, 4 * e, f);
+    }
+}
+/* A lane four bytes: eight weights. */
+template <int TO> BF_FN void dequant_mxfp4(const qblock_dequant_args &a) {
+    int64_t step = (int64_t)bf_gdim_x() * QBLOCK_THREADS;
+    for (int64_t e = (int64_t)bf_bid_x() * QBLOCK_THREADS + bf_tid_x(); e < a.n / 8; e += step) {
+        const char *block = (const char *)a.w + e / 4 * BF_MXFP4_BYTES;
+        int j = 4 * (int)(e % 4), off = (int)((uint64_t)block & 3u), at = (off + 1 + j) & ~3, last = (off + 4 + j) & ~3;
+        const char *word = block - off;
+        bf_u32x2 q = mxfp4_word(loose_join(bf_ld_u32(word + at), bf_ld_u32(word + last), 8 * ((off + 1) & 3)));
+        float d = bf_bits_f(bf_mxfp4_half_scale(bf_ld_u32(word) >> 8 * off & 255u)), f[4];
+        QBLOCK_UNROLLED
+        for (int h = 0; h < 2; h++) {
+            QBLOCK_UNROLLED
+            for (int i = 0; i < 4; i++) f[i] = d * byte_value(h ? q.y : q.x, i, 12.0f);
+            store_four(a.y, TO, e / 4 * 32 + 16 * h + j, f);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-/* qblock_avx2.c: qblock_dequant and qblock_matmul (Q6_K, Q8_0) with 256-bit vectors.
+/* qblock_avx2.c: qblock_dequant and qblock_matmul (Q6_K, Q8_0, MXFP4) with 256-bit vectors.
  *
  * Idea: 32 weights at a time, as many as share a block of quantised x (qblock_avx2.h). int8: VPMADDUBSW on |q| and x with q's
  * sign, then VPMADDWD with the scales as 16-bit words, so that they cost nothing; the sum is exact, one multiplication with d and one FMA with d_x follow. fp32: weights made whole, exactly, then one FMA. Two rows at
@@ -61,16 +61,17 @@ BF_AVX2_INLINE void product(const avx2_job *a, bf_dtype type, const char *w, int
 #define EACH_N(type, int8, n) \
     BF_AVX2 static void type##int8##n(const avx2_job *a, const char *w, int64_t s, int64_t c, float out[ROWS][4]) { product(a, type, w, s, c, n, int8, out); }
 #define EACH(type, int8) EACH_N(type, int8, 1) EACH_N(type, int8, 2) EACH_N(type, int8, 4)
-EACH(BF_Q6_K, 0) EACH(BF_Q6_K, 1) EACH(BF_Q8_0, 0) EACH(BF_Q8_0, 1)
+EACH(BF_Q6_K, 0) EACH(BF_Q6_K, 1) EACH(BF_Q8_0, 0) EACH(BF_Q8_0, 1) EACH(BF_MXFP4, 0) EACH(BF_MXFP4, 1)
 typedef void product_fn(const avx2_job *, const char *, int64_t, int64_t, float[ROWS][4]);
 #define ALL(type, int8) {type##int8##1, type##int8##2, type##int8##4}
-static product_fn *const products[2][2][3] = {{ALL(BF_Q6_K, 0), ALL(BF_Q6_K, 1)}, {ALL(BF_Q8_0, 0), ALL(BF_Q8_0, 1)}};
+static product_fn *const products[QBLOCK_FORMATS][2][3] = {
+    {ALL(BF_Q6_K, 0), ALL(BF_Q6_K, 1)}, {ALL(BF_Q8_0, 0), ALL(BF_Q8_0, 1)}, {ALL(BF_MXFP4, 0), ALL(BF_MXFP4, 1)}};
 
 static void rows(void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const avx2_job *a = arg;
     const matvec_job *j = &a->q.job;
-    product_fn *const *by_n = products[a->q.type == BF_Q8_0][a->int8];
+    product_fn *const *by_n = products[qblock_format(a->q.type)][a->int8];
     float out[ROWS][4];
     for (int64_t r = begin; r < end; r += ROWS) {
         const char *w = (const char *)j->w + r * a->q.row_bytes;
@@ -143,13 +144,17 @@ BF_AVX2_INLINE void dequant(const dequant_all *j, bf_dtype from, bf_dtype to, in
         }
     }
 }
+BF_AVX2_INLINE void dequant_to(const dequant_all *j, bf_dtype from, int64_t begin, int64_t end) {
+    if (j->to == BF_F32) dequant(j, from, BF_F32, begin, end);
+    if (j->to == BF_F16) dequant(j, from, BF_F16, begin, end);
+    if (j->to == BF_BF16) dequant(j, from, BF_BF16, begin, end);
+}
 BF_AVX2 static void dequant_chunk(void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const dequant_all *j = arg;
-    int q6 = j->from == BF_Q6_K;
-    if (j->to == BF_F32) q6 ? dequant(j, BF_Q6_K, BF_F32, begin, end) : dequant(j, BF_Q8_0, BF_F32, begin, end);
-    if (j->to == BF_F16) q6 ? dequant(j, BF_Q6_K, BF_F16, begin, end) : dequant(j, BF_Q8_0, BF_F16, begin, end);
-    if (j->to == BF_BF16) q6 ? dequant(j, BF_Q6_K, BF_BF16, begin, end) : dequant(j, BF_Q8_0, BF_BF16, begin, end);
+    if (j->from == BF_Q6_K) dequant_to(j, BF_Q6_K, begin, end);
+    if (j->from == BF_Q8_0) dequant_to(j, BF_Q8_0, begin, end);
+    if (j->from == BF_MXFP4) dequant_to(j, BF_MXFP4, begin, end);
 }
 static void run_dequant(const bf_problem *p, bf_pool *pool) {
     dequant_all j = {p->ptr[Q4K_DEQUANT_W], p->ptr[Q4K_DEQUANT_Y], p->type[Q4K_DEQUANT_W], p->type[Q4K_DEQUANT_Y],

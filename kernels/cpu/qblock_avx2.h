@@ -1,4 +1,4 @@
-/* qblock_avx2.h: Q6_K and Q8_0 in 256-bit vectors of 32 weights, which share one block of quantised x. */
+/* qblock_avx2.h: Q6_K, Q8_0 and MXFP4 in 256-bit vectors of 32 weights, which share one block of quantised x. */
 #ifndef BF_CPU_QBLOCK_AVX2_H
 #define BF_CPU_QBLOCK_AVX2_H
 
@@ -9,7 +9,7 @@
 /* 32 weights d*sc*q of a row. */
 typedef struct qblock32 {
     __m256i q;      /* signed bytes */
-    __m256i scale;  /* of each pair of them, 16 bit: sc of the first sixteen weights, then of the others; Q8_0: 1 */
+    __m256i scale;  /* of each pair of them, 16 bit: sc of the first sixteen weights, then of the others; Q8_0, MXFP4: 1 */
     __m256 d;
 } qblock32;
 
@@ -36,13 +36,22 @@ BF_AVX2_INLINE qblock32 qblock_q8_block(const char *block) {
     const bf_q8_0 *b = (const bf_q8_0 *)block;
     return (qblock32){_mm256_loadu_si256((const void *)b->qs), _mm256_set1_epi16(1), _mm256_set1_ps(_cvtsh_ss(b->d))};
 }
-/* Four times 32 weights from number `at` on, a multiple of 128 (Q8_0: of 32; `count` blocks only). */
+/* The sixteen codes' integers by VPSHUFB. */
+BF_AVX2_INLINE qblock32 qblock_mxfp4_block(const char *block) {
+    const bf_mxfp4 *b = (const bf_mxfp4 *)block;
+    const __m256i integers = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12));
+    __m128i codes = _mm_loadu_si128((const void *)b->qs);
+    __m256i code = _mm256_and_si256(_mm256_setr_m128i(codes, _mm_srli_epi16(codes, 4)), _mm256_set1_epi8(15));
+    return (qblock32){_mm256_shuffle_epi8(integers, code), _mm256_set1_epi16(1), _mm256_broadcast_ss(&qblock_half_scales[b->e])};
+}
+/* Four times 32 weights from number `at` on, a multiple of 128 (Q8_0, MXFP4: of 32; `count` blocks only). */
 BF_AVX2_INLINE void qblock_load128(bf_dtype type, const char *row, int64_t at, int count, qblock32 out[4]) {
     if (type == BF_Q6_K) {
         qblock_q6_half(row + at / 256 * BF_Q6_K_BYTES, (int)(at / 128 % 2), out);
         return;
     }
-    for (int t = 0; t < count; t++) out[t] = qblock_q8_block(row + (at / 32 + t) * BF_Q8_0_BYTES);
+    for (int t = 0; t < count; t++)
+        out[t] = type == BF_Q8_0 ? qblock_q8_block(row + (at / 32 + t) * BF_Q8_0_BYTES) : qblock_mxfp4_block(row + (at / 32 + t) * BF_MXFP4_BYTES);
 }
 
 /* Eight exact partial sums of sc*q*x: pairs below 2^15 (128*127*2 = 32,512), with their scale below 2^22. */

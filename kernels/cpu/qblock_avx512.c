@@ -1,7 +1,7 @@
-/* qblock_avx512.c: qblock_matmul (Q6_K, Q8_0) and qblock_dequant with 512-bit vectors.
+/* qblock_avx512.c: qblock_matmul (Q6_K, Q8_0, MXFP4) and qblock_dequant with 512-bit vectors.
  *
- * Idea: 64 weights at a time. int8: VPDPBUSD takes unsigned weights (Q6_K as stored, 0..63; Q8_0 plus 128) and signed x; the dot starts at
- * minus 32 (128) times the sum of the four x, made once for the rows that are computed together. Each of the sixteen sums belongs to
+ * Idea: 64 weights at a time. int8: VPDPBUSD takes unsigned weights (Q6_K as stored, 0..63; Q8_0 plus 128;
+ * MXFP4 by VPSHUFB from a table of integers plus 12) and signed x; the dot starts at minus 32 (128, 12) times the sum of the four x, made once for the rows that are computed together. Each of the sixteen sums belongs to
  * one scale and one block of x: d*sc and d_x come by a permutation. fp32: sixteen weights made whole, exactly, then one FMA.
  * Bound: expected the memory with one column on int8; measured on an EPYC, two threads, 4096 x 14336, 1.1 GB of buffers: Q6_K 66 % of the read
  * ceiling, so the unpacking still decides. Only these: blackframe check qblock_matmul --kernel 'qblock_*_avx512*' */
@@ -46,16 +46,32 @@ BF_VNNI_INLINE weights64 q8_pair(const char *block, int one) {
     return (weights64){_mm512_xor_si512(q, _mm512_set1_epi8((char)0x80)),
                        _mm512_mask_blend_ps(0xff00, _mm512_set1_ps(_cvtsh_ss(b->d)), _mm512_set1_ps(_cvtsh_ss(next->d)))};
 }
-/* Twice 64 weights from number `at` on (a multiple of 128); Q8_0: the first `count` of their four blocks, the others zero. */
+/* The same for MXFP4: four parts of 16 weights, low nibbles and high ones of the first block, then of the second. */
+BF_VNNI_INLINE weights64 mxfp4_pair(const char *block, int one) {
+    const bf_mxfp4 *b = (const bf_mxfp4 *)block, *next = one ? b : b + 1;
+    const __m512i integers = _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    const __m512i down = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004, 0x0004000400040004, 0, 0);
+    __m512i codes = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)b->qs));
+    codes = _mm512_mask_broadcast_i32x4(codes, 0xff00, one ? _mm_setzero_si128() : _mm_loadu_si128((const void *)next->qs));
+    codes = _mm512_and_si512(_mm512_srlv_epi16(codes, down), _mm512_set1_epi8(15));
+    __m512 scale = _mm512_broadcastss_ps(_mm_load_ss(&qblock_half_scales[b->e]));
+    scale = _mm512_mask_broadcastss_ps(scale, 0xff00, _mm_load_ss(&qblock_half_scales[next->e]));
+    return (weights64){_mm512_shuffle_epi8(integers, codes), scale};
+}
+/* Twice 64 weights from number `at` on (a multiple of 128); Q8_0, MXFP4: the first `count` of their four blocks, the others zero. */
 BF_VNNI_INLINE void load128(bf_dtype type, const char *row, int64_t at, int count, weights64 out[2]) {
     if (type == BF_Q6_K) {
         q6_half(row + at / 256 * BF_Q6_K_BYTES, (int)(at / 128 % 2), out);
         return;
     }
-    const char *b = row + at / 32 * BF_Q8_0_BYTES;
-    out[0] = q8_pair(b, count == 1);
-    out[1] = count > 2 ? q8_pair(b + 2 * BF_Q8_0_BYTES, count == 3) : out[0];
+    const int bytes = type == BF_Q8_0 ? BF_Q8_0_BYTES : BF_MXFP4_BYTES;
+    const char *b = row + at / 32 * bytes;
+    out[0] = type == BF_Q8_0 ? q8_pair(b, count == 1) : mxfp4_pair(b, count == 1);
+    out[1] = out[0];
+    if (count > 2) out[1] = type == BF_Q8_0 ? q8_pair(b + 2 * bytes, count == 3) : mxfp4_pair(b + 2 * bytes, count == 3);
 }
+/* What stands in the vectors above the value. */
+BF_VNNI_INLINE int bias_of(bf_dtype type) { return type == BF_Q6_K ? 32 : type == BF_Q8_0 ? 128 : BF_MXFP4_TOP; }
 /* Weights 16 i .. 16 i + 15 of the 64 in fp32: exact. */
 BF_VNNI_INLINE __m512 weights16(const weights64 *w, int i, int bias) {
     __m128i q = _mm512_extracti32x4_epi32(w->q, 0);
@@ -63,7 +79,7 @@ BF_VNNI_INLINE __m512 weights16(const weights64 *w, int i, int bias) {
     if (i == 2) q = _mm512_extracti32x4_epi32(w->q, 2);
     if (i == 3) q = _mm512_extracti32x4_epi32(w->q, 3);
     __m512 value = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_cvtepu8_epi32(q), _mm512_set1_epi32(bias)));
-    /* Both formats: sixteen weights have one scale. */
+    /* All formats: sixteen weights have one scale. */
     return _mm512_mul_ps(value, _mm512_permutexvar_ps(_mm512_set1_epi32(4 * i), w->scale));
 }
 
@@ -71,7 +87,7 @@ BF_VNNI_INLINE __m512 weights16(const weights64 *w, int i, int bias) {
 BF_VNNI_INLINE void product(const avx512_job *a, bf_dtype type, const char *w, int64_t stride, int64_t column, const int n, const int int8,
                             float out[ROWS][4]) {
     const matvec_job *j = &a->q.job;
-    const int bias = type == BF_Q6_K ? 32 : 128;
+    const int bias = bias_of(type);
     const __m512i minus = _mm512_set1_epi8((char)bias);
     __m512 acc[ROWS][4];
     for (int r = 0; r < ROWS; r++)
@@ -121,16 +137,17 @@ BF_VNNI_INLINE void product(const avx512_job *a, bf_dtype type, const char *w, i
 #define EACH_N(type, int8, n) \
     BF_VNNI static void type##int8##n(const avx512_job *a, const char *w, int64_t s, int64_t c, float out[ROWS][4]) { product(a, type, w, s, c, n, int8, out); }
 #define EACH(type, int8) EACH_N(type, int8, 1) EACH_N(type, int8, 2) EACH_N(type, int8, 4)
-EACH(BF_Q6_K, 0) EACH(BF_Q6_K, 1) EACH(BF_Q8_0, 0) EACH(BF_Q8_0, 1)
+EACH(BF_Q6_K, 0) EACH(BF_Q6_K, 1) EACH(BF_Q8_0, 0) EACH(BF_Q8_0, 1) EACH(BF_MXFP4, 0) EACH(BF_MXFP4, 1)
 typedef void product_fn(const avx512_job *, const char *, int64_t, int64_t, float[ROWS][4]);
 #define ALL(type, int8) {type##int8##1, type##int8##2, type##int8##4}
-static product_fn *const products[2][2][3] = {{ALL(BF_Q6_K, 0), ALL(BF_Q6_K, 1)}, {ALL(BF_Q8_0, 0), ALL(BF_Q8_0, 1)}};
+static product_fn *const products[QBLOCK_FORMATS][2][3] = {
+    {ALL(BF_Q6_K, 0), ALL(BF_Q6_K, 1)}, {ALL(BF_Q8_0, 0), ALL(BF_Q8_0, 1)}, {ALL(BF_MXFP4, 0), ALL(BF_MXFP4, 1)}};
 
 static void rows(void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const avx512_job *a = arg;
     const matvec_job *j = &a->q.job;
-    product_fn *const *by_n = products[a->q.type == BF_Q8_0][a->int8];
+    product_fn *const *by_n = products[qblock_format(a->q.type)][a->int8];
     float out[ROWS][4];
     for (int64_t r = begin; r < end; r += ROWS) {
         const char *w = (const char *)j->w + r * a->q.row_bytes;
@@ -204,7 +221,7 @@ BF_VNNI_INLINE void dequant(const dequant_all *j, bf_dtype from, bf_dtype to, in
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++) {
             if (i / 2 >= count) break;
-            __m512i u = _mm512_castps_si512(weights16(&b[i / 4], i % 4, from == BF_Q6_K ? 32 : 128));
+            __m512i u = _mm512_castps_si512(weights16(&b[i / 4], i % 4, bias_of(from)));
             if (to == BF_F32)
                 _mm512_storeu_si512(j->y + 4 * (at + 16 * i), u);
             else
@@ -212,13 +229,17 @@ BF_VNNI_INLINE void dequant(const dequant_all *j, bf_dtype from, bf_dtype to, in
         }
     }
 }
+BF_VNNI_INLINE void dequant_to(const dequant_all *j, bf_dtype from, int64_t begin, int64_t end) {
+    if (j->to == BF_F32) dequant(j, from, BF_F32, begin, end);
+    if (j->to == BF_F16) dequant(j, from, BF_F16, begin, end);
+    if (j->to == BF_BF16) dequant(j, from, BF_BF16, begin, end);
+}
 BF_VNNI static void dequant_chunk(void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const dequant_all *j = arg;
-    int q6 = j->from == BF_Q6_K;
-    if (j->to == BF_F32) q6 ? dequant(j, BF_Q6_K, BF_F32, begin, end) : dequant(j, BF_Q8_0, BF_F32, begin, end);
-    if (j->to == BF_F16) q6 ? dequant(j, BF_Q6_K, BF_F16, begin, end) : dequant(j, BF_Q8_0, BF_F16, begin, end);
-    if (j->to == BF_BF16) q6 ? dequant(j, BF_Q6_K, BF_BF16, begin, end) : dequant(j, BF_Q8_0, BF_BF16, begin, end);
+    if (j->from == BF_Q6_K) dequant_to(j, BF_Q6_K, begin, end);
+    if (j->from == BF_Q8_0) dequant_to(j, BF_Q8_0, begin, end);
+    if (j->from == BF_MXFP4) dequant_to(j, BF_MXFP4, begin, end);
 }
 static void run_dequant(const bf_problem *p, bf_pool *pool) {
     dequant_all j = {p->ptr[Q4K_DEQUANT_W], p->ptr[Q4K_DEQUANT_Y], p->type[Q4K_DEQUANT_W], p->type[Q4K_DEQUANT_Y]};

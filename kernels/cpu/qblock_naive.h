@@ -12,14 +12,23 @@
 
 /* Beside those of q4k (enum matvec_defect, dequant_defect). */
 enum qblock_defect {
-    QBLOCK_UNSIGNED = 100, /* Q6_K: scales read as unsigned bytes; Q8_0: the weights */
+    QBLOCK_UNSIGNED = 100, /* Q6_K: scales read as unsigned bytes; Q8_0: the weights; MXFP4: signs dropped */
     QBLOCK_PAIR,           /* Q6_K: one scale for 32 weights */
-    QBLOCK_HALVES          /* Q6_K: low and high nibbles exchanged */
+    QBLOCK_HALVES,         /* Q6_K, MXFP4: low and high nibbles exchanged */
+    QBLOCK_EXPONENT,       /* MXFP4: scales off by one exponent */
+    QBLOCK_NO_NAN,         /* MXFP4: e = 255 read as a number */
+    QBLOCK_FLUSH           /* MXFP4: half scales that are subnormal read as zero */
 };
 
 /* d*sc of weight i of a row: exact. */
 static inline float qblock_scale(bf_dtype type, const char *row, int64_t i, int defect) {
     if (type == BF_Q8_0) return bf_f16_value(((const bf_q8_0 *)row)[i / 32].d);
+    if (type == BF_MXFP4) {
+        uint32_t e = ((const bf_mxfp4 *)row)[i / 32].e;
+        if (defect == QBLOCK_NO_NAN && e == BF_MXFP4_NAN) return 0x1p127f;
+        if (defect == QBLOCK_FLUSH && e < 2) return 0.0f;
+        return bf_float(bf_mxfp4_half_scale(e + (defect == QBLOCK_EXPONENT)));
+    }
     const bf_q6_k *b = (const bf_q6_k *)row + i / 256;
     int s = (int)(i % 256) / 16, sc = b->scales[defect == QBLOCK_PAIR ? s & ~1 : s];
     if (defect == QBLOCK_UNSIGNED) sc &= 255;
@@ -30,6 +39,10 @@ static inline int qblock_value(bf_dtype type, const char *row, int64_t i, int de
     if (type == BF_Q8_0) {
         int q = ((const bf_q8_0 *)row)[i / 32].qs[i % 32];
         return defect == QBLOCK_UNSIGNED ? q & 255 : q;
+    }
+    if (type == BF_MXFP4) {
+        int code = bf_mxfp4_code((const bf_mxfp4 *)row + i / 32, (int)(i % 32) ^ (defect == QBLOCK_HALVES ? 16 : 0));
+        return bf_mxfp4_integer(defect == QBLOCK_UNSIGNED ? code & 7 : code);
     }
     return bf_q6_k_value((const bf_q6_k *)row + i / 256, (int)(i % 256) ^ (defect == QBLOCK_HALVES ? 64 : 0));
 }

@@ -199,6 +199,11 @@ BF_FN void bf_atomic_xor_u32(uint32_t *p, uint32_t v) {
 /* ---- arithmetic ---- */
 BF_FN int32_t bf_dp4a(int32_t a, int32_t b, int32_t c) { return bf_simt_dp4a(a, b, c); }
 BF_FN int32_t bf_dp4a_us(uint32_t a, int32_t b, int32_t c) { return bf_simt_dp4a_us(a, b, c); }
+#if defined(BF_SIMT_HIP)
+BF_FN uint32_t bf_perm(uint32_t low, uint32_t high, uint32_t s) { return bf_simt_perm(low, high, s); }
+#else
+BF_FN uint32_t bf_prmt(uint32_t low, uint32_t high, uint32_t s) { return bf_simt_prmt(low, high, s); }
+#endif
 /* libm's fmaf is correctly rounded too, but a call; objects are compiled for any x86-64. */
 BF_FN float bf_fma(float a, float b, float c) {
 #if defined(__x86_64__) && !defined(__FMA__)

@@ -33,6 +33,29 @@ BF_SIMT_MATH int32_t bf_simt_dp4a_us(uint32_t a, int32_t b, int32_t c) {
     return (int32_t)((uint32_t)c + (uint32_t)sum);
 }
 
+/* prmt.b32, default mode (PTX ISA). */
+BF_SIMT_MATH uint32_t bf_simt_prmt(uint32_t low, uint32_t high, uint32_t s) {
+    uint64_t both = (uint64_t)high << 32 | low;
+    uint32_t r = 0;
+    for (int i = 0; i < 4; i++) {
+        uint32_t pick = s >> 4 * i & 15u, byte = (uint32_t)(both >> 8 * (pick & 7u)) & 255u;
+        r |= (pick & 8u ? (byte & 128u ? 255u : 0u) : byte) << 8 * i;
+    }
+    return r;
+}
+/* v_perm_b32 (RDNA 3 ISA): selectors 8 to 11 are the signs of bytes 1, 3, 5, 7, 12 is zero, higher ones 255. */
+BF_SIMT_MATH uint32_t bf_simt_perm(uint32_t low, uint32_t high, uint32_t s) {
+    uint64_t both = (uint64_t)high << 32 | low;
+    uint32_t r = 0;
+    for (int i = 0; i < 4; i++) {
+        uint32_t pick = s >> 8 * i & 255u, byte = pick > 12u ? 255u : 0u;
+        if (pick < 8u) byte = (uint32_t)(both >> 8 * pick) & 255u;
+        if (pick >= 8u && pick < 12u) byte = both >> (16 * (pick - 8u) + 15) & 1u ? 255u : 0u;
+        r |= byte << 8 * i;
+    }
+    return r;
+}
+
 /* fp16 bits to fp32 bits of anything but a NaN: exact. */
 BF_SIMT_MATH uint32_t bf_simt_f16_finite(uint32_t h) {
     uint32_t sign = (h & 0x8000u) << 16, e = h >> 10 & 31u, m = h & 0x3ffu;
