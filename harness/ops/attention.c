@@ -187,8 +187,9 @@ static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     for (int s = ATTENTION_Q; s <= ATTENTION_V; s++)
         bf_fill_values(s == ATTENTION_V && plain ? BF_FILL_GAUSS : (bf_fill)f, c->seed, (uint32_t)s + 1, t[s].type, t[s].dim[0], t[s].dim[1],
                        s == ATTENTION_Q ? pow2 : 0, t[s].data);
+    int hard = f == BF_FILL_EDGE || f == BF_FILL_FINITE_EDGE || f == BF_FILL_BITS;
     if (t[ATTENTION_SINK].role == BF_INPUT)
-        bf_fill_values(BF_FILL_GAUSS, c->seed, 5, BF_F32, 0, t[ATTENTION_SINK].dim[0], 1, t[ATTENTION_SINK].data);
+        bf_fill_values(hard ? (bf_fill)f : BF_FILL_GAUSS, c->seed, 5, BF_F32, 0, t[ATTENTION_SINK].dim[0], !hard, t[ATTENTION_SINK].data);
     for (int64_t i = 0; t[ATTENTION_MASK].role == BF_INPUT && i < p->dim[ATTENTION_QUERIES]; i++)
         for (int64_t j = 0; j < p->dim[ATTENTION_KEYS]; j++)
             put(&t[ATTENTION_MASK], i * p->dim[ATTENTION_KEYS] + j, mask_value(c, t[ATTENTION_MASK].type, i, j));

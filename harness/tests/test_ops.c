@@ -475,6 +475,34 @@ Test(ops, operations) {
     bf_case_list_free(&cases);
 }
 
+/* Over a few seeds the fill `edge` brings every input of every op a zero, a subnormal number, a value among the largest of its class (rows
+ * of products stop at 2^63) and something that is not finite. Masks have their own values. */
+Test(ops, edge_reaches_every_input) {
+    static const char *const lines[] = {
+        "attention heads=4 queries=9 keys=40 sink=f32 kv=bf16 fill=edge", "conv rank=1 in=8 out=8 w=40 wt=bf16 b=f32 fill=edge",
+        "linear m=40 k=64 n=9 w=bf16 b=f16 fill=edge", "norm m=9 k=100 x=f16 r=f32 w=f32 b=bf16 kind=layer fill=edge",
+        "q4k_matvec m=9 k=512 n=4 fill=edge", "q4k_matmul m=9 k=512 n=9 x=bf16 fill=edge", "qblock_matmul w=mxfp4 m=9 k=512 n=4 fill=edge",
+        "stream n=400 mode=triad fill=edge", "convert n=400 from=f16 to=bf16 fill=edge"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        unsigned seen[BF_MAX_TENSORS] = {0}, wanted[BF_MAX_TENSORS] = {0};
+        for (int seed = 1; seed <= 16; seed++) {
+            char line[200];
+            snprintf(line, sizeof line, "%s seed=%d", lines[i], seed);
+            begin(line, NULL);
+            for (int s = 0; s < BF_MAX_TENSORS; s++) {
+                if (t[s].role != BF_INPUT || bf_dtype_is_block(t[s].type)) continue;
+                wanted[s] = 15;
+                for (int64_t k = 0; k < elements(&t[s]); k++) {
+                    double a = fabs(bf_element_value(&t[s], k)), normal = t[s].type == BF_F16 ? 0x1p-14 : 0x1p-126;
+                    seen[s] |= !isfinite(a) ? 8u : a == 0 ? 1u : a < normal ? 2u : a >= (t[s].type == BF_F16 ? 0x1p15 : 0x1p63) ? 4u : 0;
+                }
+            }
+            end();
+        }
+        for (int s = 0; s < BF_MAX_TENSORS; s++) cr_assert_eq(seen[s], wanted[s], "%s: input %d, %u", lines[i], s, seen[s]);
+    }
+}
+
 Test(ops, same_case_same_bytes) {
     begin("q4k_matvec m=5 k=256 n=2 fill=heavy seed=77", NULL);
     unsigned char *w = malloc(t[0].bytes);
