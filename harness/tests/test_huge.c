@@ -64,3 +64,23 @@ Test(huge, sizes_and_launches_are_computed_in_64_bits) {
     cr_log_info("%d plans", plans);
     cr_expect_geq(plans, 20, "%d plans", plans);
 }
+
+/* Beyond 64 bits: -1 with a line that says so, from every tensor of an op that can be too large. */
+Test(huge, what_overflows_is_refused) {
+    static const char *const lines[] = {"convert n=4611686018427387904 from=f32 to=f16", "linear m=4611686018427387904 k=64 n=1",
+                                        "linear m=1 k=64 n=4611686018427387904", "q4k_dequant m=4611686018427387904 k=256",
+                                        "q4k_matvec m=4611686018427387904 k=256 n=1", "q4k_matmul m=1 k=256 n=4611686018427387904",
+                                        "qblock_matmul w=q8_0 m=4611686018427387904 k=256 n=1", "norm kind=rms m=4611686018427387904 k=8",
+                                        "attention heads=4611686018427387904 queries=1 keys=8", "attention queries=1 keys=4611686018427387904",
+                                        "conv rank=1 in=4611686018427387904 out=1 w=8", "stream n=4611686018427387904 mode=copy"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        bf_case_list list = {0};
+        bf_error err = {{0}};
+        bf_tensor t[BF_MAX_TENSORS];
+        int refused = bf_case_parse_line(lines[i], strlen(lines[i]), NULL, 0, &list, &err);
+        if (!refused) refused = list.item[0].op->tensors(&list.item[0].problem, NULL, t, &err);
+        cr_expect_eq(refused, -1, "%s: %d", lines[i], refused);
+        cr_expect_gt(strlen(err.text), 10);
+        bf_case_list_free(&list);
+    }
+}

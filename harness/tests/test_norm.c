@@ -192,6 +192,27 @@ Test(norm, reference_of_known_rows) {
     cr_assert(isinf(bf_ref_norm_sum(FLT_MAX, FLT_MAX)) && bf_ref_norm_sum(1, 0x1p-25) == 1);
 }
 
+/* Equal values: the mean is that value and nothing deviates, whatever stands behind the row and whatever a division would round. */
+Test(norm, reference_of_equal_values) {
+    static double row[501];
+    int rounded = 0;
+    for (int n = 1; n <= 500; n++)
+        for (int k = 0; k < 4; k++) {
+            double value = k < 2 ? 0.1 + k : -0.7 * k, sum = 0;
+            for (int i = 0; i < n; i++) row[i] = value, sum += value;
+            row[n] = k % 2 ? 7 : -7;
+            rounded += sum / n != value;
+            bf_ref_norm_row r = bf_ref_norm(row, n, 1);
+            cr_assert(r.mean == value && r.square == 0 && r.nonzero == n, "%d x %g: mean %.17g, square %g", n, value, r.mean, r.square);
+            if (n < 2) continue;
+            row[0] += 1; /* first and last count as well */
+            cr_assert_gt(bf_ref_norm(row, n, 1).square, 0);
+            row[0] -= 1, row[n - 1] -= 1;
+            cr_assert_gt(bf_ref_norm(row, n, 1).square, 0);
+        }
+    cr_assert_gt(rounded, 0);
+}
+
 /* The model of an approximate root is as inexact as documented, on both sides, and scales as hardware does. */
 Test(norm, model_of_rsqrt) {
     double worst[2] = {0, 0};

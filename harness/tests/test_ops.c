@@ -1,5 +1,6 @@
 /* The judges of the ops, shown results of a plain kernel in double and what can be wrong with them. */
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -473,6 +474,27 @@ Test(ops, operations) {
         cr_assert_eq(w->op->flops(&w->problem), list[i].flops, "%s: %g", list[i].line, w->op->flops(&w->problem));
     }
     bf_case_list_free(&cases);
+}
+
+/* A reference gives back what it took: after a few turns, in which libraries and malloc's own caches settle, nothing more is in use. */
+Test(ops, references_leak_nothing) {
+    static const char *const lines[] = {"attention heads=4 queries=9 keys=40", "conv rank=1 in=8 out=8 w=40 taps=3", "linear m=40 k=64 n=9",
+                                        "norm m=9 k=100 kind=layer", "q4k_matvec m=9 k=512 n=4", "q4k_dequant m=9 k=512",
+                                        "qblock_matmul w=q6_k m=9 k=512 n=4", "stream n=400 mode=triad", "convert n=400 from=f16 to=bf16"};
+    enum { TURNS = 20 };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        size_t before = 0;
+        begin(lines[i], NULL);
+        for (int turn = -8; turn < TURNS; turn++) {
+            if (turn == 0) before = mallinfo2().uordblks;
+            c->op->release(expected);
+            expected = c->op->expect(c, t, &err);
+            cr_assert(expected, "%s", err.text);
+        }
+        size_t after = mallinfo2().uordblks;
+        cr_assert_lt(after, before + 16 * TURNS, "%s: %zu bytes in %d turns", lines[i], after - before, TURNS);
+        end();
+    }
 }
 
 /* Over a few seeds the fill `edge` brings every input of every op a zero, a subnormal number, a value among the largest of its class (rows
