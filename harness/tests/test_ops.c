@@ -1,7 +1,7 @@
 /* The judges of the ops, shown results of a plain kernel in double and what can be wrong with them. */
 #include <criterion/criterion.h>
-#include <malloc.h>
 #include <float.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
