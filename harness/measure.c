@@ -121,26 +121,39 @@ static int admit(rig *r, const bf_prepared *pre, bf_measurement *row, bf_error *
     return 1;
 }
 
+/* The i-th peer of the device, where it is there and has the op. simt has none: its time says nothing. */
+static int open_peer(rig *r, const bf_measure_options *o, const bf_prepared *pre, int i, bf_peer *p) {
+    if (r->b->gpu) return !i && bf_peer_gpu_open(r->b, r->x, pre, r->t, r->problem, r->copies, p);
+    if (r->b->target != BF_CPU) return 0;
+    return i ? bf_peer_blas_open(pre, r->problem, r->copies, o->threads, p)
+             : bf_peer_ggml_open(o->peers, pre, r->problem, r->copies, o->threads, p);
+}
+
+/* One launch, timed. */
+static int run_peer(bf_peer *p, int copy, double *seconds) {
+    double t0 = bf_now();
+    p->seconds = 0;
+    if (p->run(p, copy)) return -1;
+    *seconds = p->seconds > 0 ? p->seconds : bf_now() - t0;
+    return 0;
+}
+
 /* Opens the peers, judges what they answer on copy 0, and has each run once more to know how long it takes. */
 static void invite(rig *r, const bf_measure_options *o, const bf_prepared *pre, bf_measurement *row) {
-    if (!o->peers || r->k->target != BF_CPU) return;
+    if (!o->peers) return;
     bf_peer p;
     double ours = bf_peer_error(pre, r->t);
     for (int i = 0; i < BF_MAX_PEERS; i++) {
-        if (!(i ? bf_peer_blas_open(pre, r->problem, r->copies, o->threads, &p)
-                : bf_peer_ggml_open(o->peers, pre, r->problem, r->copies, o->threads, &p)))
-            continue;
+        if (!open_peer(r, o, pre, i, &p)) continue;
         bf_peer_measurement *m = &row->peer[r->peers];
         snprintf(m->name, sizeof m->name, "%s", p.name), snprintf(m->how, sizeof m->how, "%s", p.how);
         m->ours = ours;
         int rc = p.run(&p, 0);
         if (!rc) m->worst = bf_peer_judge(&p, r->t);
-        double t0 = bf_now();
-        if (rc || p.run(&p, r->copies > 1)) {
+        if (rc || run_peer(&p, r->copies > 1, &r->peer_launch[r->peers])) {
             p.close(&p);
             continue;
         }
-        r->peer_launch[r->peers] = bf_now() - t0;
         r->peer[r->peers++] = p;
     }
     row->peers = r->peers;
@@ -184,12 +197,9 @@ static int time_peers(rig *r, int batch, double launch, int round, bf_error *err
         double t[MAX_COPIES];
         int there = place_of(r, i + 2, batch, round), n = (int)(2 * BATCH_S / r->peer_launch[i]) + 1;
         if (n > batch) n = batch;
-        for (int c = 0; c < n; c++) {
-            double t0 = bf_now();
-            if (p->run(p, there + c)) return bf_fail(err, "peer %s: a launch failed", p->name);
-            t[c] = bf_now() - t0;
-        }
-        usleep(PEER_REST_US);
+        for (int c = 0; c < n; c++)
+            if (run_peer(p, there + c, &t[c])) return bf_fail(err, "peer %s: a launch failed", p->name);
+        if (!r->b->gpu) usleep(PEER_REST_US);
         r->peer_s[i][round] = bf_summarize(t, (size_t)n).median;
         r->peer_ratio[i][round] = launch > 0 ? r->peer_s[i][round] / launch : 0;
     }

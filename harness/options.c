@@ -54,7 +54,7 @@ static const struct {
     {BENCH, {"naive", KEY_NAIVE, NULL, 0, "time the naive kernels too, not only those that --kernel names in full", 0}},
     {CHECK | BENCH, {"best", KEY_BEST, NULL, 0, "only the preferred kernel of each path", 0}},
     {BENCH, {"threads", KEY_THREADS, "N", 0, "threads of the cpu backend (all cores)", 0}},
-    {BENCH, {"peers", KEY_PEERS, "DIR", OPTION_ARG_OPTIONAL, "beside OpenBLAS and ggml where installed; DIR holds libggml-base.so, libggml-cpu.so", 0}},
+    {BENCH, {"peers", KEY_PEERS, "DIR", OPTION_ARG_OPTIONAL, "beside OpenBLAS and ggml (GPUs: cuBLAS, rocBLAS) where installed; DIR holds libggml-base.so, libggml-cpu.so", 0}},
     {LIST, {"markdown", KEY_MARKDOWN, NULL, 0, "the table of kernels in README.md", 0}},
     {FAIL, {"list", KEY_LIST, NULL, 0, "only list the catalogue", 0}},
     {TRACE, {"list", KEY_LIST, NULL, 0, "only list the chain: its ops, kinds, shapes", 0}},

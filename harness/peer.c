@@ -13,6 +13,7 @@
 #include "../kernels/common/q4k_matmul.h"
 #include "../reference/blas.h"
 #include "../reference/q4_k.h"
+#include "compare.h"
 
 int bf_peer_output(const bf_case *c) {
     return !strcmp(c->op->name, "attention") ? ATTENTION_O : !strcmp(c->op->name, "norm") ? NORM_Y
@@ -30,7 +31,8 @@ double bf_peer_error(const bf_prepared *pre, const bf_tensor t[BF_MAX_TENSORS]) 
 
 double bf_peer_judge(bf_peer *p, bf_tensor t[BF_MAX_TENSORS]) {
     int y = bf_peer_output(p->pre->c);
-    memcpy(t[y].data, p->problem[0].ptr[y], t[y].bytes);
+    if (!p->fetch) memcpy(t[y].data, p->problem[0].ptr[y], t[y].bytes);
+    else if (p->fetch(p, &t[y], y)) return INFINITY;
     if (p->result) p->result(p, &t[y], y);
     return bf_peer_error(p->pre, t);
 }
@@ -69,18 +71,16 @@ static void blas_close(bf_peer *p) {
     free(b);
 }
 
-/* 0, or -1: no memory, or a block that holds no number. */
-static int widen(blas *b, const bf_problem *q) {
-    int64_t m = q->dim[Q4K_MATMUL_M], k = q->dim[Q4K_MATMUL_K];
+float *bf_peer_widened(const bf_tensor *w, int64_t m, int64_t k) {
     double *row = malloc(sizeof *row * (size_t)k);
-    b->weights = aligned_alloc(256, (size_t)(m * k * 4 + 255) / 256 * 256);
-    int ok = row && b->weights;
+    float *out = aligned_alloc(256, (size_t)(m * k * 4 + 255) / 256 * 256);
+    int ok = row && out;
     for (int64_t i = 0; ok && i < m; i++) {
-        ok = bf_ref_q4_k_row((const unsigned char *)q->ptr[Q4K_MATMUL_W] + i * (k / 256 * 144), k, row, NULL);
-        for (int64_t j = 0; j < k; j++) b->weights[i * k + j] = (float)row[j];
+        if (w->type == BF_Q4_K) ok = bf_ref_q4_k_row((const unsigned char *)w->data + i * (k / 256 * 144), k, row, NULL);
+        for (int64_t j = 0; j < k; j++) out[i * k + j] = (float)(w->type == BF_Q4_K ? row[j] : bf_element_value(w, i * k + j));
     }
     free(row);
-    return ok ? 0 : -1;
+    return ok ? out : (free(out), NULL);
 }
 
 int bf_peer_blas_open(const bf_prepared *pre, const bf_problem *problem, int copies, int threads, bf_peer *p) {
@@ -93,9 +93,10 @@ int bf_peer_blas_open(const bf_prepared *pre, const bf_problem *problem, int cop
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_NOLOAD);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW | RTLD_NOLOAD);
     blas *b = calloc(1, sizeof *b);
+    bf_tensor w = {.type = BF_Q4_K, .data = problem->ptr[Q4K_MATMUL_W]};
     *p = (bf_peer){.pre = pre, .problem = problem, .copies = copies, .threads = threads, .state = b, .run = blas_run, .close = blas_close};
     if (!lib || !b || !(*(void **)&b->gemm = dlsym(lib, "cblas_sgemm")) || !(*(void **)&b->gemv = dlsym(lib, "cblas_sgemv")) ||
-        !(*(void **)&b->threads = dlsym(lib, "openblas_set_num_threads")) || (q4k && widen(b, &problem[0])))
+        !(*(void **)&b->threads = dlsym(lib, "openblas_set_num_threads")) || (q4k && !(b->weights = bf_peer_widened(&w, q->dim[Q4K_MATMUL_M], q->dim[Q4K_MATMUL_K]))))
         return blas_close(p), 0;
     snprintf(p->name, sizeof p->name, "OpenBLAS (%.30s)", bf_blas_core());
     snprintf(p->how, sizeof p->how, "%s, %s", q->dim[Q4K_MATMUL_N] == 1 ? "sgemv" : "sgemm",

@@ -142,29 +142,46 @@ int bf_gpu_run(bf_context *c, const bf_kernel *k, const bf_problem *p, bf_error 
     return launch(c, k, p, err) ? -1 : c->driver->wait(err);
 }
 
+/* At least `need` events. */
+static int events(bf_context *c, size_t need, bf_error *err) {
+    if (need <= c->event_count) return 0;
+    void **more = realloc(c->events, need * sizeof *more);
+    if (!more) return bf_fail(err, "%s: out of host memory", c->driver->name);
+    for (c->events = more; c->event_count < need; c->event_count++)
+        if (c->driver->event_new(&c->events[c->event_count], err)) return -1;
+    return 0;
+}
+
+/* Between events 2 i and 2 i + 1. */
+static int elapsed(bf_context *c, int i, const char *what, double *seconds, bf_error *err) {
+    if (c->driver->event_seconds(c->events[2 * i], c->events[2 * i + 1], seconds, err)) return -1;
+    if (*seconds >= 0) return 0;
+    /* a median would hide it */
+    return bf_fail(err, "%s: kernel %s: %g s between two events: the device's clock ran backwards; mend: another driver version",
+                   c->driver->name, what, *seconds);
+}
+
 /* Two events around the launches of each problem; all are queued before the first is waited for, so that the host's
  * own time shows only where it is the slower one. */
 int bf_gpu_time(bf_context *c, const bf_kernel *k, const bf_problem *p, int count, double *seconds, bf_error *err) {
     if (count < 1) return 0;
-    size_t need = 2 * (size_t)count;
-    if (need > c->event_count) {
-        void **more = realloc(c->events, need * sizeof *more);
-        if (!more) return bf_fail(err, "%s: out of host memory", c->driver->name);
-        for (c->events = more; c->event_count < need; c->event_count++)
-            if (c->driver->event_new(&c->events[c->event_count], err)) return -1;
-    }
+    if (events(c, 2 * (size_t)count, err)) return -1;
     for (int i = 0; i < count; i++)
         if (c->driver->event_record(c->events[2 * i], err) || launch(c, k, &p[i], err) ||
             c->driver->event_record(c->events[2 * i + 1], err))
             return -1;
     if (c->driver->wait(err)) return -1;
-    for (int i = 0; i < count; i++) {
-        if (c->driver->event_seconds(c->events[2 * i], c->events[2 * i + 1], &seconds[i], err)) return -1;
-        if (!(seconds[i] >= 0)) /* a median would hide it */
-            return bf_fail(err, "%s: kernel %s: %g s between two events: the device's clock ran backwards; mend: another driver version", c->driver->name,
-                           k->name, seconds[i]);
-    }
+    for (int i = 0; i < count; i++)
+        if (elapsed(c, i, k->name, &seconds[i], err)) return -1;
     return 0;
+}
+
+int bf_gpu_time_call(bf_context *c, int (*call)(void *), void *arg, double *seconds, bf_error *err) {
+    if (events(c, 2, err) || c->driver->event_record(c->events[0], err)) return -1;
+    int status = call(arg);
+    if (status) return bf_fail(err, "%s: a library's call returned %d", c->driver->name, status);
+    if (c->driver->event_record(c->events[1], err) || c->driver->wait(err)) return -1;
+    return elapsed(c, 0, "of a library", seconds, err);
 }
 
 /* The answer's memory holds another pattern beforehand, so that a device that does nothing is found out. */

@@ -57,6 +57,8 @@ int bf_gpu_upload(bf_context *, void *device, const void *host, uint64_t bytes, 
 int bf_gpu_download(bf_context *, void *host, const void *device, uint64_t bytes, bf_error *);
 int bf_gpu_run(bf_context *, const bf_kernel *, const bf_problem *, bf_error *);
 int bf_gpu_time(bf_context *, const bf_kernel *, const bf_problem *, int count, double *seconds, bf_error *);
+/* The seconds between two events around what call(arg) queues in the default stream, waited for. -1 too where call returns other than 0. */
+int bf_gpu_time_call(bf_context *, int (*call)(void *), void *arg, double *seconds, bf_error *);
 int bf_gpu_prove(bf_context *, uint64_t nonce, uint64_t *proof, bf_error *);
 int bf_gpu_lost(const bf_context *);
 

@@ -39,7 +39,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     case 10: *value = 32; return 0;
     case 16: *value = 30; return 0;
     case 20: *value = 0; return 0;
-    case 38: *value = 3 << 20; return 0;
+    case 38: *value = fake_cache(3 << 20); return 0;
     case 75: *value = major; return 0;
     case 76: *value = minor; return 0;
     default: return FAKE_INVALID;

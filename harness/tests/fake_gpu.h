@@ -22,7 +22,7 @@
  * the first half of the blocks run), "sticky" (as sticky-error), "gone" (the device is lost: this and every later call fails with 719),
  * "crash" (the process dies), "hang" (waiting never ends). The proof kernel is spared.
  *
- * BF_FAKE_DEVICES=N (1), BF_FAKE_CAPABILITY=MAJOR.MINOR (6.1), BF_FAKE_ARCH=gfx... (gfx1151). As strict as the vendors where
+ * BF_FAKE_DEVICES=N (1), BF_FAKE_CAPABILITY=MAJOR.MINOR (6.1), BF_FAKE_ARCH=gfx... (gfx1151), BF_FAKE_CACHE=BYTES. As strict as the vendors where
  * a backend can go wrong: initialisation first, a current context, addresses inside allocations, launch limits. */
 #ifndef FAKE_GPU_H
 #define FAKE_GPU_H
@@ -116,6 +116,12 @@ static const char *fake_error_name(int e) {
     case FAKE_MISMATCH: return "FAKE_ERROR_SYSTEM_DRIVER_MISMATCH";
     default: return "FAKE_ERROR_UNKNOWN";
     }
+}
+
+/* Bytes of last-level cache: $BF_FAKE_CACHE, so that a test need not rotate through many. */
+static int fake_cache(int bytes) {
+    const char *text = getenv("BF_FAKE_CACHE");
+    return text ? atoi(text) : bytes;
 }
 
 /* ---- memory ---- */

@@ -27,7 +27,7 @@ int hipDeviceGetPCIBusId(char *text, int room, int device) {
 int hipDeviceGetAttribute(int *value, int attribute, int device) {
     if (!is_device(device)) return FAKE_INVALID_DEVICE;
     switch (attribute) {
-    case 19: *value = 2 << 20; return 0;
+    case 19: *value = fake_cache(2 << 20); return 0;
     case 26: case 27: case 28: case 56: *value = 1024; return 0;
     case 29: *value = 0x7fffffff; return 0;
     case 30: case 31: *value = 65536; return 0;
