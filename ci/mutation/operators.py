@@ -126,7 +126,7 @@ def pieces(code):
     yield from each("scale", r"(?<![\w.>])(dsc|sc)\b(?=\[)", lambda m: pairs[m[1]])
     # Of the checker: a bound ten times as wide.
     for m in re.finditer(r"\bbound\w*(?:\[[^\]]*\])? = ([^;=,{}]+)(?=[;,])", code):
-        if m[1].count("(") == m[1].count(")"):
+        if m[1].count("(") == m[1].count(")") and not m[1].endswith("? 0 : NAN"): # ten times nothing
             yield "bound", m.start(1), m[1], f"10 * ({m[1]})"
     yield from each("nan", r"(!\(\w+(?:\.\w+)? <= [\w.>-]+\))", lambda m: re.sub(r"!\((.*) <= (.*)\)", r"\1 > \2", m[1]))
     yield from each("nan", r"\b(is(?:nan|inf|finite)\()", lambda m: "!" + m[1])

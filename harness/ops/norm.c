@@ -264,7 +264,6 @@ static row_state state_of(const bf_case *c, const bf_kernel *k, const norm_expec
     row_state s = {.row = &e->row[r]};
     double eps = c->problem.param[NORM_EPS], chain = chain_of(c, k, e, r);
     int centred = c->problem.param[NORM_KIND] != NORM_RMS;
-    if (!s.row->finite) return s;
     s.worst = bound_of_row(s.row, centred, eps, chain, e->length, bf_gamma);
     s.prob = bound_of_row(s.row, centred, eps, chain, e->length, bf_gamma_prob);
     double v = s.row->square + eps;

@@ -66,6 +66,19 @@ Test(compare, finite_where_nan_is_wanted_fails) {
     cr_assert_eq(one(-INFINITY, any), BF_PASS);
 }
 
+/* What is said about a value is what is the matter with it. */
+Test(compare, a_mismatch_is_named) {
+    static const struct { float got; int allow; const char *why; } list[] = {
+        {NAN, BF_ALLOW_FINITE, "NaN, want finite"}, {NAN, BF_ALLOW_INF, "NaN, want infinity"},
+        {INFINITY, BF_ALLOW_FINITE, "infinity, want finite"}, {-INFINITY, BF_ALLOW_FINITE | BF_ALLOW_NAN, "infinity, want finite"},
+        {INFINITY, BF_ALLOW_NAN, "infinity, want NaN"}, {1, BF_ALLOW_NAN, "finite, want NaN"}, {1, BF_ALLOW_INF, "finite, want infinity"},
+        {1, BF_ALLOW_INF | BF_ALLOW_NAN, "finite, want NaN or infinity"}, {2, BF_ALLOW_FINITE, "error above bound"}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        cr_assert_eq(one(list[i].got, (bf_want){.value = 1, .bound = 0.5, .allow = list[i].allow}), BF_FAIL);
+        cr_assert_str_eq(v.first[0].why, list[i].why);
+    }
+}
+
 Test(compare, bound_zero_means_exact) {
     cr_assert_eq(one(3, near(3, 0)), BF_PASS);
     cr_assert_eq(v.worst, 0);

@@ -396,3 +396,27 @@ Test(conv, impossible_cases_are_errors) {
         bf_case_list_free(&cases);
     }
 }
+
+Test(conv, fields_have_limits) {
+    static const char *const fields[] = {"taps=0", "taps=4097", "stride=0", "dilation=0", "groups=0", "batch=0", "pad=-1", "rank=0", "rank=4",
+                                         "transposed=2", "w=0", "in=0", "out=0"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        char line[100];
+        const char *const had[] = {"rank=1 ", "in=4 ", "out=4 ", "w=9 "};
+        int n = snprintf(line, sizeof line, "conv ");
+        for (int k = 0; k < 4; k++) /* a field is given once */
+            if (strncmp(had[k], fields[i], strcspn(fields[i], "=") + 1)) n += snprintf(line + n, sizeof line - (size_t)n, "%s", had[k]);
+        snprintf(line + n, sizeof line - (size_t)n, "%s", fields[i]);
+        cases = (bf_case_list){0};
+        cr_assert_neq(bf_case_parse_line(line, strlen(line), NULL, 0, &cases, &err), 0, "%s", line);
+        cr_assert(strstr(err.text, "out of range"), "%s: %s", line, err.text);
+        bf_case_list_free(&cases);
+    }
+}
+
+/* A swamped sum needs weights that are all there: each is one. */
+Test(conv, swamped_sums_have_weights_of_one) {
+    begin("conv rank=1 in=8 out=6 w=20 taps=3 fill=swamp");
+    for (int64_t i = 0; i < 6 * 8 * 3; i++) cr_assert_eq(bf_element_value(&t[CONV_WT], i), 1, "weight %lld", (long long)i);
+    end();
+}

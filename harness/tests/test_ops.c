@@ -476,6 +476,23 @@ Test(ops, operations) {
     bf_case_list_free(&cases);
 }
 
+/* Whoever builds a case without the parser is told, too. */
+Test(ops, an_unknown_fill_is_refused_by_every_op) {
+    static const char *const lines[] = {"attention queries=2 keys=3", "conv rank=1 in=2 out=2 w=9", "linear m=2 k=8 n=1", "norm m=2 k=8",
+                                        "q4k_matvec m=1 k=256 n=1", "q4k_matmul m=1 k=256 n=9", "q4k_dequant m=1 k=256",
+                                        "qblock_matmul w=q8_0 m=1 k=32 n=1", "qblock_dequant w=q6_k m=1 k=256", "stream n=64 mode=copy",
+                                        "convert n=8 from=f32 to=bf16"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        begin(lines[i], NULL);
+        bf_case other = *c;
+        other.fill = "gaus";
+        *err.text = 0;
+        cr_assert_eq(c->op->fill(&other, t, &err), -1, "%s", lines[i]);
+        cr_assert(strstr(err.text, "unknown fill 'gaus'"), "%s: %s", lines[i], err.text);
+        end();
+    }
+}
+
 /* A reference gives back what it took: after a few turns, in which libraries and malloc's own caches settle, nothing more is in use. */
 Test(ops, references_leak_nothing) {
     static const char *const lines[] = {"attention heads=4 queries=9 keys=40", "conv rank=1 in=8 out=8 w=40 taps=3", "linear m=40 k=64 n=9",

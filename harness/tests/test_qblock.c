@@ -99,6 +99,26 @@ Test(qblock, integer_form_and_dgemm_agree) {
     }
 }
 
+/* A block without a scale that is a number is left to the class of the result: the sums of its row go on without it. */
+Test(qblock, integer_form_leaves_bad_blocks_out) {
+    enum { M = 2, K = 512 };
+    static unsigned char w[M * K * 2], skip[1];
+    static int8_t q[K];
+    static float d[K / 32];
+    double y[M], size[M];
+    for (int i = 0; i < K / 32; i++) d[i] = 1;
+    for (int i = 0; i < K; i++) q[i] = (int8_t)(i % 7 - 3);
+    for (int t = 0; t < TYPES; t++) {
+        bf_ref_qblock of = bf_ref_qblock_of(types[t]);
+        bf_fill_qblock(BF_FILL_GAUSS, types[t], 5, 0, M, K / of.weights, w);
+        if (types[t] == BF_MXFP4) w[0] = 255;
+        else memset(w + (types[t] == BF_Q6_K ? of.bytes - 2 : 0), 0x7f, 2); /* fp16 NaN */
+        cr_assert_eq(bf_ref_qblock_decode(types[t], w).finite, 0);
+        bf_ref_qblock_int8(types[t], w, M, K, q, d, 1, skip, y, size);
+        cr_assert(isfinite(y[0]) && isfinite(size[0]) && size[0] > 0 && isfinite(y[1]), "%d: %g, %g", t, y[0], size[0]);
+    }
+}
+
 /* The largest integer sum of a block of 32: both halves at 16 * 32 * 127 * 128 stay below 2^24 (qblock.h). */
 Test(qblock, block_sums_are_exact_in_fp32) { cr_assert_lt(2 * 16 * 32 * 127 * 128, 1 << 24); }
 
