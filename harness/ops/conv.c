@@ -122,6 +122,7 @@ static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TEN
 static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     const bf_problem *p = &c->problem;
     int pow2, f = bf_fill_parse(c->fill);
+    if (f < 0) return bf_fail(err, "conv: unknown fill '%s'", c->fill);
     if (frexp(p->param[SCALE], &pow2) != 0.5 || abs(--pow2) > 300)
         return bf_fail(err, "conv: scale=%g must be a power of two (2^-300 to 2^300)", p->param[SCALE]);
     int whole = f == BF_FILL_INTEGER || f == BF_FILL_SWAMP;

@@ -104,6 +104,7 @@ static bf_fill fill_of(bf_fill f, int weights) {
 static int fill(const bf_case *c, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     const bf_problem *p = &c->problem;
     int x2, w2, f = bf_fill_parse(c->fill);
+    if (f < 0) return bf_fail(err, "linear: unknown fill '%s'", c->fill);
     if (!power_of_two(p->param[SCALE], &x2) || !power_of_two(p->param[WSCALE], &w2))
         return bf_fail(err, "linear: scale=%g and wscale=%g must be powers of two (2^-300 to 2^300)", p->param[SCALE],
                        p->param[WSCALE]);

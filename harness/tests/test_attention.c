@@ -17,6 +17,7 @@
 #include "../compare.h"
 #include "../expected.h"
 #include "../formats/npy.h"
+#include "../ops/ops.h"
 
 /* ---- functions ---- */
 
@@ -143,6 +144,21 @@ static double bound_of(int slot, int64_t i, const bf_kernel *k) {
     double b = d.bound[i];
     free(d.ref), free(d.bound);
     return b;
+}
+
+/* One key: the log-sum-exp is its score, whose bound holds at least the worst case of a dot product of that length. */
+Test(attention, a_score_has_the_bound_of_its_dot_product) {
+    static const int lengths[] = {64, 80, 96, 112, 128, 192, 256};
+    for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+        char line[100];
+        snprintf(line, sizeof line, "attention queries=1 keys=1 d=%d scale=1 kv=f32", lengths[n]);
+        begin(line);
+        double size = 0, bound = bound_of(ATTENTION_LSE, 0, &plain);
+        for (int i = 0; i < lengths[n]; i++) size += fabs((double)values(ATTENTION_Q)[i] * (double)values(ATTENTION_K)[i]);
+        cr_assert(bound > bf_gamma(lengths[n]) * size && bound < 3 * bf_gamma(lengths[n]) * size, "d=%d: %g of %g", lengths[n], bound,
+                  bf_gamma(lengths[n]) * size);
+        end();
+    }
 }
 
 /* Every kernel of every target that accepts the problem, run on the tensors. */
