@@ -93,9 +93,24 @@ static int add(const char *path, const gguf_file *f, const gguf_tensor *t, const
     return 0;
 }
 
+/* The files that cases point into stay open, and are kept here: a leak checker then finds what is lost and not what is in use. */
+static struct kept {
+    gguf_file *file;
+    struct kept *before;
+} *kept;
+
+static int keep(gguf_file *f, const char *path, bf_error *err) {
+    struct kept *k = malloc(sizeof *k);
+    if (!k) return bf_fail(err, "%s: no memory", path);
+    *k = (struct kept){f, kept};
+    kept = k;
+    return 0;
+}
+
 int bf_weights_cases(const char *path, const char *glob, const char *line, bf_case_list *list, char *skipped, size_t size, bf_error *err) {
     gguf_file *f = gguf_open(path, err);
     if (!f) return -1;
+    if (keep(f, path, err)) return gguf_close(f), -1;
     left_out(f, line, skipped, size);
     size_t usable = 0, matched = 0;
     for (size_t i = 0; i < gguf_tensor_count(f); i++) {
@@ -107,17 +122,13 @@ int bf_weights_cases(const char *path, const char *glob, const char *line, bf_ca
         matched++;
         int rc = 0;
         for (int u = 0; u < (line ? 1 : 2) && !rc; u++) rc = add(path, f, t, line ? line : type->usual[u], list, err);
-        if (rc) {
-            gguf_close(f);
-            return -1;
-        }
+        if (rc) return -1;
     }
     if (!matched) {
         size_t count = gguf_tensor_count(f);
-        gguf_close(f);
         if (usable) return bf_fail(err, "%s: none of its %zu Q4_K, Q6_K, Q8_0 and MXFP4 tensors matches '%s'", path, usable, glob);
         return bf_fail(err, "%s: no Q4_K, Q6_K, Q8_0 or MXFP4 tensor%s among its %zu (%s): nothing to run", path, line ? " for this op" : "", count,
                        *skipped ? skipped : "none");
     }
-    return 0; /* f stays open: the cases point into it */
+    return 0;
 }
