@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdint.h>
@@ -263,7 +264,9 @@ Test(command, an_interrupted_run_keeps_whole_lines_and_says_so, .timeout = 60) {
     path_of(path, sizeof path, "interrupted.jsonl");
     int fd, bad = 0;
     pid_t pid = start(&fd, (const char *const[]){"check", "--backend", "simt-cuda", "--suite", "random", "--tier", "full", "--json", path, NULL});
-    usleep(400000);
+    struct pollfd said = {.fd = fd, .events = POLLIN}; /* the devices: signals have their handlers by then, on a busy machine late */
+    cr_assert_eq(poll(&said, 1, 40000), 1);
+    usleep(200000);
     kill(pid, SIGINT);
     int status = finish(pid, fd);
     cr_expect_eq(status, BF_EXIT_FAILED, "status %d: %s", status, output);
