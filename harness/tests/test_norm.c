@@ -119,9 +119,15 @@ Test(norm, s_is_judged_bit_for_bit) {
     expect();
     bf_dump d = right();
     cr_assert_eq(judge(&test), BF_PASS, "%s", v.note);
+    cr_assert(!strstr(v.note, "wrong") && !strstr(v.note, "s is not"), "%s", v.note);
     ((uint32_t *)t[NORM_S].data)[100] ^= 1;
     cr_assert_eq(judge(&test), BF_FAIL);
     cr_assert_eq(v.mismatched, 1);
+    cr_assert(strstr(v.note, "s is not x + r") && !strstr(v.note, "y is wrong"), "%s", v.note);
+    ((uint32_t *)t[NORM_S].data)[100] ^= 1;
+    put(NORM_Y, 100, -get(NORM_Y, 100));
+    cr_assert_eq(judge(&test), BF_FAIL);
+    cr_assert(!strstr(v.note, "s is not") && strstr(v.note, "y is wrong for the exact s"), "%s", v.note);
     drop(d);
     end();
 }
