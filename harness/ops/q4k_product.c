@@ -289,8 +289,9 @@ static double chain_of(const bf_case *c, const bf_kernel *k, int64_t nonzero) {
 /* 1 when every partial sum of output (r, col) is an integer below 2^24 times its unit. */
 static int exact(const bf_case *c, int64_t r, int64_t col, double magnitude) {
     if (c->real || bf_fill_parse(c->fill) != BF_FILL_INTEGER) return 0;
-    int unit = bf_fill_integer_exponent(c->seed, 0, r) + bf_fill_integer_exponent(c->seed, 1, col) +
-               ilogb(c->problem.param[SCALE]);
+    int x = bf_fill_integer_exponent(c->seed, 1, col) + ilogb(c->problem.param[SCALE]), unit = bf_fill_integer_exponent(c->seed, 0, r) + x;
+    /* 7-bit integers times 2^x are exact in fp16 only within its range. */
+    if (c->problem.type[Q4K_MATVEC_X] == BF_F16 && (x < -24 || x > 8)) return 0;
     return unit > -120 && magnitude < ldexp(1, unit + 24);
 }
 
@@ -307,7 +308,8 @@ static bf_want want(const bf_case *c, const product_expected *e, const sums *s, 
     bf_want w = {.value = s->y[r], .allow = BF_ALLOW_FINITE};
     if (e->bad_row[r] || e->bad_column[col])
         return (bf_want){.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
-    if (!s->narrow && exact(c, r, col, magnitude)) return w;
+    int beyond = e->row_top && !(s->reach * e->row_top[r] < top), within = magnitude < top && s->inner < top && !beyond;
+    if (!s->narrow && within && exact(c, r, col, magnitude)) return w;
     double rest = k * BF_REF_U64 * magnitude + k * 0x1p-149;
     if (s->narrow) {
         w.bound = narrow_bound(e, s, bf_gamma(s->chain + 1), k, r, col) + rest;
@@ -318,7 +320,6 @@ static bf_want want(const bf_case *c, const product_expected *e, const sums *s, 
         w.prob = bf_gamma_prob(s->chain + own) * magnitude + rest;
     }
     int leaves = s->narrow && (e->row_top[r] > s->narrow->top || e->x_top[col] > s->narrow->top);
-    int beyond = e->row_top && !(s->reach * e->row_top[r] < top);
     if (!(magnitude + w.bound < top) || !(s->inner < top) || leaves || beyond) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
     if (leaves) w.bound = w.prob = INFINITY;
     if (c->witness && !c->real && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && w.prob < w.bound)
