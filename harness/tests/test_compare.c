@@ -76,6 +76,8 @@ Test(compare, a_mismatch_is_named) {
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         cr_assert_eq(one(list[i].got, (bf_want){.value = 1, .bound = 0.5, .allow = list[i].allow}), BF_FAIL);
         cr_assert_str_eq(v.first[0].why, list[i].why);
+        cr_assert_eq(v.first[0].bound, 0.5);
+        cr_assert(v.nan == (isnan(list[i].got) != 0) && v.inf == (isinf(list[i].got) != 0) && v.zero == 0 && v.outputs == 1);
     }
 }
 
