@@ -55,6 +55,8 @@ struct bf_backend {
     /* Runs it once for each of `count` problems (the same shape in rotated buffers) and stores the seconds of each
      * launch (device events on GPUs, monotonic clock otherwise). */
     int (*time)(bf_context *, const bf_kernel *, const bf_problem *, int count, double *seconds, bf_error *);
+    /* Seconds by the device's events around what call(arg) queues, waited for; -1 too where call returns other than 0. NULL: no events. */
+    int (*time_call)(bf_context *, int (*call)(void *), void *arg, double *seconds, bf_error *);
     /* Proof that the device computes: a function of nonce that only its kernel evaluates (kernels/<target>/proof).
      * proof = bf_proof_expected(nonce) when right. */
     int (*prove)(bf_context *, uint64_t nonce, uint64_t *proof, bf_error *);

@@ -74,7 +74,7 @@ static int product(void *arg) {
 static int gpu_run(bf_peer *p, int copy) {
     gpu_blas *g = p->state;
     bf_error err;
-    return bf_gpu_time_call(g->x, product, &(turn){g, &p->problem[copy], bf_peer_output(p->pre->c)}, &p->seconds, &err);
+    return g->b->time_call(g->x, product, &(turn){g, &p->problem[copy], bf_peer_output(p->pre->c)}, &p->seconds, &err);
 }
 
 static int gpu_fetch(bf_peer *p, bf_tensor *out, int slot) {

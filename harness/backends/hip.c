@@ -238,5 +238,5 @@ static bf_context *hip_open(const bf_device *device, bf_error *err) {
 const bf_backend bf_backend_hip = {
     .name = "hip", .target = BF_HIP, .gpu = 1, .discover = hip_discover, .open = hip_open, .close = bf_gpu_close,
     .alloc = bf_gpu_alloc, .free = bf_gpu_free, .upload = bf_gpu_upload, .download = bf_gpu_download, .run = bf_gpu_run,
-    .time = bf_gpu_time, .prove = bf_gpu_prove, .lost = bf_gpu_lost,
+    .time = bf_gpu_time, .time_call = bf_gpu_time_call, .prove = bf_gpu_prove, .lost = bf_gpu_lost,
 };
