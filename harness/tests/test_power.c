@@ -120,7 +120,7 @@ Test(power, bench_records_watts_joules_and_throttling) {
     char record[128], line[1 << 16], command[1024];
     if (access(BF_BUILD "/blackframe", X_OK)) cr_skip_test("the command is not built");
     snprintf(record, sizeof record, "%s/bench.jsonl", root);
-    snprintf(command, sizeof command, "BF_FAKE=simt BF_CUDA_LIBRARY=%s BF_NVML_LIBRARY=%s FAKE_NVML_REASONS=0x4 %s bench --backend cuda --kernel stream_naive "
+    snprintf(command, sizeof command, "BF_FAKE=simt BF_FAKE_CACHE=4096 BF_CUDA_LIBRARY=%s BF_NVML_LIBRARY=%s FAKE_NVML_REASONS=0x4 %s bench --backend cuda --kernel stream_naive "
              "--seconds 0.01 --json %s stream n=256 mode=copy >/dev/null 2>&1", BF_BUILD "/fake_cuda.so", BF_BUILD "/fake_nvml.so", BF_BUILD "/blackframe", record);
     int status = system(command);
     if (WEXITSTATUS(status) == 3) cr_skip_test("no cuda code objects in this build");
