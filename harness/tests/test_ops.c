@@ -438,6 +438,7 @@ Test(ops, tensors_and_bytes_agree) {
         begin(lines[i], NULL);
         uint64_t in = 0, out = 0;
         bf_tensor part[BF_MAX_TENSORS];
+        memset(part, 0x5a, sizeof part); /* every slot is written, unused ones too */
         cr_assert_eq(c->op->tensors(&c->problem, c->op->paths ? c->op->paths[0] : NULL, part, &err), 0);
         for (int s = 0; s < BF_MAX_TENSORS; s++) {
             if (part[s].role == BF_INPUT) in += part[s].bytes;
