@@ -120,9 +120,15 @@ ISA_INLINE void decode_scores(const float *q, int64_t d, const char *k, int n, b
         const char *at[W];
 #pragma GCC unroll 16
         for (int i = 0; i < K; i++) at[i] = k + (key + i < n ? key + i : n - 1) * row;
-        for (int64_t line = 0; line < K * row; line += 64) __builtin_prefetch(ahead + key * row + line, 0, 2);
         for (int64_t e = 0; e < d; e += W) {
             VEC x[W];
+            /* The other operand's tile into L2, this one's next keys into L1: what a step reads is asked for in each step. */
+            int step = K * W * (int)bytes_of(type), lines = step >= 64 || e % (2 * W) == 0 ? (step + 63) / 64 : 0;
+#pragma GCC unroll 16
+            for (int line = 0; line < lines; line++) {
+                __builtin_prefetch(ahead + key * row + e * K * bytes_of(type) + line * 64, 0, 2);
+                __builtin_prefetch(k + (key + K) * row + e * K * bytes_of(type) + line * 64, 0, 3);
+            }
 #pragma GCC unroll 16
             for (int i = 0; i < K; i++) x[i] = v_widen(at[i] + e * bytes_of(type), type);
 #pragma GCC unroll 16
