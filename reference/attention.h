@@ -17,7 +17,7 @@ typedef struct bf_ref_attention_problem {
 } bf_ref_attention_problem;
 
 /* How far a kernel's score t_j may lie from the exact one:
- *   e_j = dot[x][z] scale sum|q||k| + score |t_j| + mask |mask| + underflow,     z: values of q that are not zero,
+ *   e_j = dot[x][z] scale sum|q||k| + score (|t_j - mask| + |t_j|) + mask |mask| + underflow,  z: values of q that are not zero,
  * and its weight, when it is formed from a maximum m: b_j = e_j + argument (|t_j - m| + 2 max e).
  * x: 0 worst case, 1 probabilistic. */
 typedef struct bf_ref_attention_errors {

@@ -55,6 +55,38 @@ Test(fill, bytes_are_the_same_on_every_machine) {
     }
 }
 
+Test(fill, bytes_of_every_block_format_are_the_same_on_every_machine) {
+    static unsigned char blocks[8 * 8 * 210];
+    static const bf_dtype types[] = {BF_Q6_K, BF_Q8_0, BF_MXFP4};
+    static const uint64_t want[BF_FILLS][3] = {
+        [0] = {0x83b1a0f1bedeebdau, 0xa48056df0316027au, 0xf81c0a1659eff900u}, /* gauss */
+        [1] = {0xd444192ff4923757u, 0xa522f8528904975eu, 0x2ad1982b131cee6cu}, /* outlier */
+        [2] = {0x19d4ffd94a428f0du, 0x6079f3f5d4367e8au, 0x5df80b458ffeff5au}, /* heavy */
+        [3] = {0x83b1a0f1bedeebdau, 0xa48056df0316027au, 0xf81c0a1659eff900u}, /* uniform */
+        [4] = {0x9015af1798198017u, 0x5d4d2a96183f436fu, 0xeb414453cdc2f6f3u}, /* integer */
+        [5] = {0xc1c6e4ba132be769u, 0xa1409f4879c0522bu, 0x39da587bb3772a42u}, /* edge */
+        [6] = {0xdc0d6adf5cc255abu, 0x2eebb19747db0a39u, 0x82c731b678e4b7a3u}, /* finite-edge */
+        [7] = {0x4ab0060dc1b8c45cu, 0x3300f58c83bc1ad8u, 0x34ff5b7fcba839eau}, /* constant */
+        [8] = {0x83b1a0f1bedeebdau, 0xa48056df0316027au, 0xf81c0a1659eff900u}, /* onehot */
+        [9] = {0x83b1a0f1bedeebdau, 0xa48056df0316027au, 0xf81c0a1659eff900u}, /* sparse */
+        [10] = {0x94e953481e8bfd5cu, 0x5c7cb19462aed598u, 0x06644629239071eau}, /* swamp */
+        [11] = {0x7f5334df9c42c954u, 0x985a5f40cd313cc3u, 0x0cbd757f22e79cb5u}, /* bits */
+        [12] = {0x7f5334df9c42c954u, 0x985a5f40cd313cc3u, 0x0cbd757f22e79cb5u}, /* ties */
+        [13] = {0x7f5334df9c42c954u, 0x985a5f40cd313cc3u, 0x0cbd757f22e79cb5u}, /* all16 */
+        [14] = {0xe0120709e3cbdea7u, 0x1baeaf8222c882a7u, 0x0089414eb5faf072u}, /* zeros */
+    };
+    for (int f = 0; f < BF_FILLS; f++) {
+        uint64_t h[3];
+        for (int i = 0; i < 3; i++) {
+            memset(blocks, 0, sizeof blocks);
+            bf_fill_qblock((bf_fill)f, types[i], 42, 0, 8, 8, blocks);
+            h[i] = hash(blocks, sizeof blocks);
+        }
+        cr_expect(!memcmp(h, want[f], sizeof h), "[%d] = {0x%016llxu, 0x%016llxu, 0x%016llxu}, /* %s */", f, (unsigned long long)h[0],
+                  (unsigned long long)h[1], (unsigned long long)h[2], bf_fill_name((bf_fill)f));
+    }
+}
+
 Test(fill, an_element_does_not_depend_on_the_length) {
     static float few[64], many[4096];
     for (int f = BF_FILL_GAUSS; f <= BF_FILL_INTEGER; f++) {

@@ -211,6 +211,27 @@ Test(linear, reference_agrees_with_a_loop) {
     end();
 }
 
+/* Matrices of 65,536 values and more go through a table of all codes: the same values and counts as one by one, to the last code. */
+Test(linear, widening_by_table_is_widening_one_by_one) {
+    static uint16_t code[65536];
+    static double wide[65536];
+    static bf_ref_row row[256];
+    for (int i = 0; i < 65536; i++) code[i] = (uint16_t)i;
+    for (int b = 0; b < 2; b++) {
+        bf_dtype type = b ? BF_BF16 : BF_F16;
+        bf_ref_linear_widen(type, code, 256, 256, wide, row);
+        for (int r = 0; r < 256; r++) {
+            int64_t nan = 0, inf = 0, nonzero = 0;
+            for (int i = r * 256; i < r * 256 + 256; i++) {
+                double v = bf_ref_decode(type, (uint32_t)i);
+                nan += isnan(v), inf += isinf(v) != 0, nonzero += isfinite(v) && v != 0;
+                cr_assert_eq(wide[i], isfinite(v) ? v : 0, "%04x", i);
+            }
+            cr_assert(row[r].nan == nan && row[r].inf == inf && row[r].nonzero == nonzero, "codes %02x..", r);
+        }
+    }
+}
+
 /* ---- kernels ---- */
 
 /* Runs kernel k of any target on t, in scratch of exact size, and judges it. */

@@ -399,6 +399,21 @@ Test(ops, stream_modes) {
     end();
 }
 
+/* An infinity is right where the sum may round up to it, and nowhere below. */
+Test(ops, stream_triad_may_overflow_at_the_limit_only) {
+    begin("stream n=4 mode=triad fill=gauss", NULL);
+    memset(t[STREAM_Z].data, 0, t[STREAM_Z].bytes);
+    float *x = t[STREAM_X].data;
+    x[0] = x[1] = FLT_MAX, x[2] = FLT_MAX / 2, x[3] = -FLT_MAX;
+    memcpy(y_of(STREAM_Y), x, 16);
+    cr_assert_eq(judge(&plain), BF_PASS);
+    y_of(STREAM_Y)[0] = INFINITY, y_of(STREAM_Y)[3] = -INFINITY;
+    cr_assert_eq(judge(&plain), BF_PASS, "%s", v.note);
+    y_of(STREAM_Y)[2] = INFINITY;
+    cr_assert_eq(judge(&plain), BF_FAIL);
+    end();
+}
+
 /* Both outputs of mix count, each to its last word; m and the mode go together. */
 Test(ops, stream_mix) {
     begin("stream n=8 m=64 mode=mix fill=bits", NULL);
