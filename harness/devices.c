@@ -37,7 +37,7 @@ void bf_devices_print(FILE *f, const bf_discovery *d) {
 json_t *bf_devices_json(const bf_discovery *d) {
     json_t *devices = json_array(), *findings = json_array();
     int bad = !devices || !findings;
-    for (int i = 0; i < d->devices && !bad; i++) bad = json_array_append_new(devices, bf_record_device(&d->device[i], 0));
+    for (int i = 0; i < d->devices && !bad; i++) bad = json_array_append_new(devices, bf_record_device(&d->device[i], -1));
     for (int i = 0; i < d->findings && !bad; i++)
         bad = json_array_append_new(findings, json_pack("{s:s, s:s, s:s, s:s}", "type", "finding", "what", d->finding[i].what, "why", d->finding[i].why,
                                                         "mend", d->finding[i].mend));

@@ -138,10 +138,11 @@ json_t *bf_record_run(const char *command, int argc, char **argv) {
 }
 
 json_t *bf_record_device(const bf_device *d, int proved) {
-    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:b, s:b}", "type", "device", "backend",
+    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:b, s:o}", "type", "device", "backend",
                      d->backend->name, "index", d->index, "name", d->name, "arch", d->arch, "object", d->object,
                      "identity", d->identity, "driver", d->driver, "memory", (json_int_t)d->memory, "cache",
-                     (json_int_t)d->cache, "units", d->units, "gpu", d->backend->gpu, "proved", proved);
+                     (json_int_t)d->cache, "units", d->units, "gpu", d->backend->gpu, "proved",
+                     proved < 0 ? json_null() : json_boolean(proved));
 }
 
 static json_t *mismatch(const bf_mismatch *m) {

@@ -23,6 +23,7 @@ int bf_record_close(bf_record *, bf_error *);
 
 /* The first line of every record: command, version, time, host, processor, BLAS core. */
 json_t *bf_record_run(const char *command, int argc, char **argv);
+/* proved: 1 the device answered a nonce, 0 it did not, -1 it was not asked (null in the record). */
 json_t *bf_record_device(const bf_device *, int proved);
 json_t *bf_record_verdict(const bf_verdict *);
 json_t *bf_json_real(double); /* null for NaN and infinities, which JSON cannot hold */

@@ -26,7 +26,7 @@ int bf_gpu_symbols(void *library, const bf_gpu_symbol *s, size_t count, bf_error
     for (size_t i = 0; i < count; i++) {
         *s[i].entry = dlsym(library, s[i].name);
         if (!*s[i].entry && !s[i].optional)
-            return bf_fail(err, "the driver's library has no %s: it is too old or not a driver", s[i].name);
+            return bf_fail(err, "the library has no %s: it is too old, or not what its name says", s[i].name);
     }
     return 0;
 }

@@ -98,7 +98,7 @@ static void print_family(FILE *out, const card *c, const bf_family *f) {
     char name[128];
     for (size_t i = 0; i < c->entries; i++)
         if (c->entry[i].family == f && (c->entry[i].found.count || c->entry[i].found.failed)) {
-            int w = snprintf(name, sizeof name, "%s%s", c->entry[i].kernel->name, f->label(c->entry[i].variant));
+            int w = snprintf(name, sizeof name, "%s%s", c->entry[i].kernel->name, f->label(c->entry[i].kernel, c->entry[i].variant));
             if (w > width) width = w;
             rows++;
         }
@@ -109,7 +109,7 @@ static void print_family(FILE *out, const card *c, const bf_family *f) {
     for (size_t i = 0; i < c->entries; i++) {
         const entry *e = &c->entry[i];
         if (e->family != f || !(e->found.count || e->found.failed)) continue;
-        snprintf(name, sizeof name, "%s%s", e->kernel->name, f->label(e->variant));
+        snprintf(name, sizeof name, "%s%s", e->kernel->name, f->label(e->kernel, e->variant));
         fprintf(out, "  %-*s", width, name);
         if (e->found.failed) fprintf(out, "  failed: %s", e->found.why);
         for (int k = 0; k < n && !e->found.failed; k++) {
@@ -127,7 +127,7 @@ static void print_mode(FILE *out, const card *c) {
         const bf_trait *t = bf_numerics_find(&c->entry[i].found, "integers_wrong");
         asked += t != NULL, exact += t && t->value == 0;
     }
-    if (asked) fprintf(out, "\n  mode: %s: small integers come out exact from %d of %d kernels\n", exact == asked ? "exact" : "bounded", exact, asked);
+    if (asked) fprintf(out, "\n  mode: %s: small integers come out exact from %d of %d kernels and formats\n", exact == asked ? "exact" : "bounded", exact, asked);
 }
 
 static void print_card(FILE *out, const card *c, int twins) {
@@ -146,7 +146,7 @@ static void record_card(bf_record *r, const card *c) {
         if (!e->found.count && !e->found.failed) continue;
         json_t *line = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", "numerics", "backend", c->device->backend->name, "device",
                                  c->device->index, "family", e->family->name, "op", e->kernel->op, "kernel", e->kernel->name);
-        if (e->family->label(e->variant)[0]) json_object_set_new(line, "variant", json_string(e->family->label(e->variant) + 1));
+        if (e->family->label(e->kernel, e->variant)[0]) json_object_set_new(line, "variant", json_string(e->family->label(e->kernel, e->variant) + 1));
         if (e->found.failed) json_object_set_new(line, "error", json_string(e->found.why));
         for (int t = 0; t < e->found.count; t++) {
             const bf_trait *trait = &e->found.trait[t];

@@ -35,7 +35,10 @@ static bf_problem shape(int variant, int widen) {
 }
 
 static int variants(const bf_kernel *k) { return strcmp(k->op, "convert") ? 0 : 2; }
-static const char *label(int variant) { return targets[variant].label; }
+static const char *label(const bf_kernel *k, int variant) {
+    (void)k;
+    return targets[variant].label;
+}
 
 static void say_rounding(const bf_stand *s, const struct target *to, bf_traits *r) {
     double unit = ldexp(1, -to->digits);

@@ -16,7 +16,8 @@
 enum { SAMPLES = 8192, BINADE = 1024, LENGTH = 48 };
 
 static int variants(const bf_kernel *k) { return !strcmp(k->op, "attention") || !strcmp(k->op, "norm"); }
-static const char *label(int variant) {
+static const char *label(const bf_kernel *k, int variant) {
+    (void)k;
     (void)variant;
     return "";
 }

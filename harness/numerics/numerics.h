@@ -5,7 +5,7 @@
  * path and what it accepts. Methods: swamping (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor
  * cores", 2021); orders of summation (FPRev, 2024, see probe.h).
  *
- * Families, one file each: sums (sums.c), conversions (conversions.c), functions (functions.c). */
+ * Families, one file each: sums (sums.c, with the weights of rows.c), conversions (conversions.c), functions (functions.c). */
 #ifndef BF_NUMERICS_H
 #define BF_NUMERICS_H
 
@@ -32,8 +32,8 @@ typedef struct bf_family {
     const char *name, *title;
     /* Variants of kernel k that this family looks at, 0: none (convert: one for each target type). */
     int (*variants)(const bf_kernel *k);
-    /* What is shown behind the kernel's name; "" for families of one variant. */
-    const char *(*label)(int variant);
+    /* What is shown behind the kernel's name, with a blank before it; "" where a kernel has one variant. */
+    const char *(*label)(const bf_kernel *k, int variant);
     /* 0, or -1 with err when the device failed. Appends to *r. */
     int (*probe)(const bf_backend *, bf_context *, const bf_kernel *k, int variant, bf_traits *r, bf_error *err);
 } bf_family;
@@ -63,6 +63,13 @@ int bf_stand_run(bf_stand *, bf_error *);
 void bf_stand_close(bf_stand *);
 /* Stores a value that the tensor's type (F32, F16, BF16) holds exactly. */
 void bf_stand_put(bf_tensor *, int64_t index, double value);
+
+/* Rows of weights. ROUNDED: times 1 + 2^-23 not an fp32 (3; 1 + 2^-7 in plain types). LARGE: 2^20. TINY: 2^-24 (2^-40 in plain types).
+ * RAMP: small integers, up to 12 as the format has them. */
+typedef enum bf_row_kind { BF_ROW_ONES, BF_ROW_ROUNDED, BF_ROW_LARGE, BF_ROW_TINY, BF_ROW_RAMP } bf_row_kind;
+/* Fills w, of any floating or block type; weight i of it. */
+void bf_row_fill(bf_tensor *w, bf_row_kind);
+double bf_row_weight(bf_dtype, bf_row_kind, int64_t i);
 
 void bf_numerics_say(bf_traits *, const char *key, const char *title, double value, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -1,5 +1,5 @@
 /* sums.c: accumulators, products, subnormals, order of additions and small integers of the kernels that form sums of products:
- * linear, q4k_matvec, q4k_matmul; of attention the accumulator of P V.
+ * linear, conv, q4k_matvec, q4k_matmul, qblock_matmul (each format); of attention the accumulator of P V.
  *
  * One row of weights against many columns of x: each column is one question, a few values at chosen places over a
  * background. A place is a leaf of the summation tree: a weight, or on an int8 path a block of 32 with one value 127 * 2^e,
@@ -9,12 +9,13 @@
 #include <string.h>
 
 #include "../../kernels/common/attention.h"
+#include "../../kernels/common/conv.h"
 #include "../../kernels/common/linear.h"
 #include "../../kernels/common/q4k_matvec.h"
 #include "../compare.h"
 #include "numerics.h"
 
-enum { W = 0, X = 1, M_SLOT = 0, K_SLOT = 1, N_SLOT = 2 }; /* the same in all three ops */
+enum { W = 0, X = 1, M_SLOT = 0, K_SLOT = 1, N_SLOT = 2 }; /* the same in all ops but conv */
 _Static_assert((int)LINEAR_W == W && (int)LINEAR_X == X && (int)Q4K_MATVEC_W == W && (int)Q4K_MATVEC_X == X, "tensors");
 _Static_assert((int)LINEAR_M == M_SLOT && (int)LINEAR_K == K_SLOT && (int)LINEAR_N == N_SLOT, "dimensions of linear");
 _Static_assert((int)Q4K_MATVEC_M == M_SLOT && (int)Q4K_MATVEC_K == K_SLOT && (int)Q4K_MATVEC_N == N_SLOT, "dimensions");
@@ -23,8 +24,9 @@ enum { MOST_BITS = 36 /* what fp16 spans from 2^12 down */, FIRST = 12, ARRANGEM
 
 typedef struct subject {
     bf_stand s;
-    int y, q4k, int8;
-    int64_t k, columns, leaves;
+    int w, x, y, int8; /* tensors; the path */
+    bf_dtype type;     /* of the weights; BF_NONE: plain, as the kernel likes */
+    int64_t k, columns, leaves, rows; /* rows of weights, all the same: the first one's results are looked at */
     int stride, unit;
 } subject;
 
@@ -35,51 +37,50 @@ typedef struct question {
     double answer;   /* in units of the subject */
 } question;
 
+static const bf_dtype formats[] = {BF_Q6_K, BF_Q8_0, BF_MXFP4};
+static int is(const bf_kernel *k, const char *op) { return !strcmp(k->op, op); }
 static int variants(const bf_kernel *k) {
-    return !strcmp(k->op, "linear") || !strcmp(k->op, "q4k_matvec") || !strcmp(k->op, "q4k_matmul") || !strcmp(k->op, "attention");
+    if (is(k, "qblock_matmul")) return sizeof formats / sizeof *formats;
+    return is(k, "linear") || is(k, "conv") || is(k, "q4k_matvec") || is(k, "q4k_matmul") || is(k, "attention");
 }
-static const char *label(int variant) {
-    (void)variant;
-    return "";
+static const char *label(const bf_kernel *k, int variant) {
+    static const char *const of[] = {" q6_k", " q8_0", " mxfp4"};
+    return is(k, "qblock_matmul") ? of[variant] : "";
+}
+
+/* A row of length k is a filter of as many taps and channels, a column an image of its size: the same bytes as linear's. */
+static bf_problem filter(int64_t length, int64_t channels, int64_t rows, int64_t columns, bf_dtype w, bf_dtype x) {
+    return (bf_problem){.dim = {[CONV_BATCH] = columns, [CONV_IN] = channels, [CONV_OUT] = rows, [CONV_GROUPS] = 1, [CONV_Z] = 1, [CONV_H] = 1,
+                                [CONV_W] = length / channels},
+                        .param = {[CONV_RANK] = 1, [CONV_TAPS] = (double)(length / channels), [CONV_STRIDE] = 1, [CONV_DILATION] = 1},
+                        .type = {[CONV_X] = x, [CONV_WT] = w, [CONV_Y] = BF_F32}};
 }
 
 /* The widest x and the fewest columns that the kernel takes; 0: none. */
-static int shape(const bf_kernel *k, bf_problem *p, int64_t length, int q4k) {
+static int shape(const bf_kernel *k, bf_problem *p, subject *u) {
     static const bf_dtype x_types[] = {BF_F32, BF_BF16, BF_F16};
     static const int64_t columns[] = {8, 64, 1};
+    static const struct {
+        int64_t channels, rows;
+    } filters[] = {{64, 1}, {1, 1}, {64, 16}};
+    int conv = is(k, "conv");
     for (int t = 0; t < 3; t++)
-        for (int c = 0; c < 3; c++) {
-            *p = (bf_problem){.dim = {[M_SLOT] = 1, [K_SLOT] = length, [N_SLOT] = columns[c]}};
-            p->type[W] = q4k ? BF_Q4_K : x_types[t] == BF_F16 ? BF_F16 : BF_BF16, p->type[X] = x_types[t];
-            if (!q4k) p->type[LINEAR_Y] = BF_F32;
-            if (!k->accepts || k->accepts(p)) return 1;
-        }
+        for (int c = 0; c < 3; c++)
+            for (int i = 0; i < (conv ? 3 : 1); i++) {
+                bf_dtype w = u->type != BF_NONE ? u->type : x_types[t] == BF_F16 ? BF_F16 : BF_BF16;
+                *p = (bf_problem){.dim = {[M_SLOT] = 1, [K_SLOT] = u->k, [N_SLOT] = columns[c]}, .type = {[W] = w, [X] = x_types[t]}};
+                if (u->type == BF_NONE) p->type[LINEAR_Y] = BF_F32;
+                if (conv) *p = filter(u->k, filters[i].channels, filters[i].rows, columns[c], w, x_types[t]);
+                u->columns = columns[c], u->rows = conv ? filters[i].rows : 1;
+                if (!k->accepts || k->accepts(p)) return 1;
+            }
     return 0;
 }
 
-/* Q4_K: all weights d * scale * nibble, minima zero; d: bits of an fp16; nibble -1: (index * 7) % 16. */
-static void q4k_weights(subject *u, unsigned d, int scale, int nibble) {
-    unsigned char *b = u->s.t[W].data;
-    for (int64_t at = 0; at < u->k / 256; at++, b += 144) {
-        memset(b, 0, 144);
-        b[0] = (unsigned char)d, b[1] = (unsigned char)(d >> 8);
-        for (int j = 0; j < 4; j++) {
-            b[4 + j] = (unsigned char)(scale | (scale >> 4) << 6); /* low six bits: 0..3; the top two: of 4..7 */
-            b[12 + j] = (unsigned char)(scale & 15);
-        }
-        for (int i = 0; i < 256; i++) b[16 + i / 64 * 32 + i % 32] |= (unsigned char)((nibble < 0 ? i * 7 % 16 : nibble) << (i % 64 / 32 * 4));
-    }
-}
-static void linear_weights(subject *u, double w) {
-    for (int64_t i = 0; i < u->k; i++) bf_stand_put(&u->s.t[W], i, w);
-}
-static void ones(subject *u) {
-    if (u->q4k) q4k_weights(u, 0x3c00, 1, 1);
-    else linear_weights(u, 1);
-}
+static void weights(subject *u, bf_row_kind kind) { bf_row_fill(&u->s.t[u->w], kind); }
 
 static int ask(subject *u, question *q, int64_t n, bf_error *err) {
-    bf_tensor *x = &u->s.t[X];
+    bf_tensor *x = &u->s.t[u->x];
     for (int64_t first = 0; first < n; first += u->columns) {
         memset(x->data, 0, x->bytes);
         for (int64_t c = 0; c < u->columns && first + c < n; c++) {
@@ -91,7 +92,7 @@ static int ask(subject *u, question *q, int64_t n, bf_error *err) {
         }
         if (bf_stand_run(&u->s, err)) return -1;
         for (int64_t c = 0; c < u->columns && first + c < n; c++)
-            q[first + c].answer = bf_element_value(&u->s.t[u->y], c) / u->unit;
+            q[first + c].answer = bf_element_value(&u->s.t[u->y], c * u->rows) / u->unit;
     }
     return 0;
 }
@@ -150,8 +151,7 @@ static int products(subject *u, bf_traits *r, bf_error *err) {
         bf_numerics_say(r, "product", "product", NAN, u->int8 ? "integer" : "exact");
         return 0;
     }
-    if (u->q4k) q4k_weights(u, 0x3c00, 1, 3);
-    else linear_weights(u, 1 + 0x1p-7);
+    weights(u, BF_ROW_ROUNDED);
     for (int64_t d = 1; d < u->leaves && n < 16; d *= 2, n++)
         q[n] = (question){.leaf = {0, d}, .value = {1 + 0x1p-23, -1 - 0x1p-23}};
     if (ask(u, q, n, err)) return -1;
@@ -163,16 +163,14 @@ static int products(subject *u, bf_traits *r, bf_error *err) {
 static const char *fate(double got, double want) { return got == want ? "kept" : got == 0 ? "flushed" : "wrong"; }
 
 static int subnormals(subject *u, bf_traits *r, bf_error *err) {
-    question normal = {.value = {0x1p-100}}, in = {.value = {0x1p-130}}, out = {.value = {u->q4k ? 0x1p-116 : 0x1p-100}};
+    question normal = {.value = {0x1p-100}}, in = {.value = {0x1p-130}}, out = {.value = {u->type == BF_NONE ? 0x1p-100 : 0x1p-116}};
     if (u->int8) return 0;
-    ones(u);
+    weights(u, BF_ROW_ONES);
     if (ask(u, &normal, 1, err)) return -1;
     if (normal.answer != 0x1p-100) return 0; /* x is rounded to a type with less range */
-    if (u->q4k) q4k_weights(u, 0x7800, 32, 1); /* 2^15 * 32 */
-    else linear_weights(u, 0x1p20);
+    weights(u, BF_ROW_LARGE);
     if (ask(u, &in, 1, err)) return -1;
-    if (u->q4k) q4k_weights(u, 1, 1, 1); /* 2^-24 */
-    else linear_weights(u, 0x1p-40);
+    weights(u, BF_ROW_TINY);
     if (ask(u, &out, 1, err)) return -1;
     bf_numerics_say(r, "subnormal_in", "subn in", NAN, "%s", fate(in.answer, 0x1p-110));
     bf_numerics_say(r, "subnormal_out", "out", NAN, "%s", fate(out.answer, 0x1p-140));
@@ -209,7 +207,7 @@ static int64_t additions(subject *u, int64_t with, bf_error *err) {
 }
 
 static int order(subject *u, bf_traits *r, bf_error *err) {
-    ones(u);
+    weights(u, BF_ROW_ONES);
     int64_t first = additions(u, 0, err), last = first > 0 ? additions(u, u->leaves - 1, err) : 0;
     if (first < 0 || last < 0) return -1;
     int64_t most = first > last ? first : last;
@@ -224,19 +222,18 @@ static int order(subject *u, bf_traits *r, bf_error *err) {
 /* ---- small integers ---- */
 
 static int integers(subject *u, bf_traits *r, bf_error *err) {
-    bf_tensor *x = &u->s.t[X];
-    long long want[64] = {0};
+    bf_tensor *x = &u->s.t[u->x];
+    double want[64] = {0};
     int wrong = 0;
-    if (u->q4k) q4k_weights(u, 0x3c00, 1, -1);
-    for (int64_t i = 0; !u->q4k && i < u->k; i++) bf_stand_put(&u->s.t[W], i, (double)(i * 7 % 16));
+    weights(u, BF_ROW_RAMP);
     for (int64_t c = 0; c < u->columns; c++)
         for (int64_t i = 0; i < u->k; i++) {
             int64_t v = i % 32 ? (i * 37 + c * 11) % 31 - 15 : u->int8 ? 127 : 15; /* 127: the quantiser's scale is 1 */
             bf_stand_put(x, c * u->k + i, (double)v);
-            want[c] += v * (i % 256 * 7 % 16);
+            want[c] += (double)v * bf_row_weight(u->s.t[u->w].type, BF_ROW_RAMP, i);
         }
     if (bf_stand_run(&u->s, err)) return -1;
-    for (int64_t c = 0; c < u->columns; c++) wrong += bf_element_value(&u->s.t[u->y], c) != (double)want[c];
+    for (int64_t c = 0; c < u->columns; c++) wrong += bf_element_value(&u->s.t[u->y], c * u->rows) != want[c];
     bf_numerics_say(r, "integers_wrong", "integers", wrong, "%s", wrong ? "not exact" : "exact");
     return 0;
 }
@@ -271,18 +268,17 @@ static int attention(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_
 }
 
 static int probe(const bf_backend *b, bf_context *x, const bf_kernel *k, int variant, bf_traits *r, bf_error *err) {
-    (void)variant;
-    if (!strcmp(k->op, "attention")) return attention(b, x, k, r, err);
-    subject u = {.q4k = strcmp(k->op, "linear") != 0, .int8 = k->path && !strcmp(k->path, "int8"), .stride = 1, .unit = 1};
-    bf_problem p;
-    u.k = u.int8 ? 2048 : 256;
-    if (u.int8) u.stride = Q4K_MATVEC_QBLOCK, u.unit = 127;
-    u.y = u.q4k ? (int)Q4K_MATVEC_Y : (int)LINEAR_Y;
+    if (is(k, "attention")) return attention(b, x, k, r, err);
+    int plain = is(k, "linear") || is(k, "conv"), int8 = k->path && !strcmp(k->path, "int8");
+    subject u = {.w = W, .x = X, .y = plain ? (int)LINEAR_Y : (int)Q4K_MATVEC_Y, .int8 = int8, .k = int8 ? 2048 : 256,
+                 .type = plain ? BF_NONE : is(k, "qblock_matmul") ? formats[variant] : BF_Q4_K,
+                 .stride = int8 ? Q4K_MATVEC_QBLOCK : 1, .unit = int8 ? 127 : 1};
+    if (is(k, "conv")) u.w = CONV_WT, u.x = CONV_X, u.y = CONV_Y;
     u.leaves = u.k / u.stride;
-    if (!shape(k, &p, u.k, u.q4k)) return 0;
-    u.columns = p.dim[N_SLOT];
+    bf_problem p;
+    if (!shape(k, &p, &u)) return 0;
     int rc = bf_stand_open(&u.s, b, x, k, &p, err);
-    if (!rc) ones(&u);
+    if (!rc) weights(&u, BF_ROW_ONES);
     rc = rc || accumulator(&u, r, err) || products(&u, r, err) || subnormals(&u, r, err) || order(&u, r, err) || integers(&u, r, err);
     bf_stand_close(&u.s);
     return rc ? -1 : 0;

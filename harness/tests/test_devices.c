@@ -403,6 +403,7 @@ Test(devices, shown_as_text_and_json) {
     json_t *d = json_array_get(json_object_get(all, "devices"), 0), *g = json_array_get(json_object_get(all, "findings"), 0);
     cr_expect_str_eq(json_string_value(json_object_get(d, "name")), "Tesla P40");
     cr_expect_eq(json_integer_value(json_object_get(d, "memory")), 24ll << 30);
+    cr_expect(json_is_null(json_object_get(d, "proved"))); /* nobody asked it */
     cr_expect_str_eq(json_string_value(json_object_get(g, "what")), "a node");
     cr_expect_str_eq(json_string_value(json_object_get(g, "mend")), "a mend");
     cr_expect_eq(json_array_size(json_object_get(all, "findings")), BF_MAX_FINDINGS);

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../reference/number.h"
+#include "../../reference/q4_k.h"
+#include "../../reference/qblock.h"
 #include "../numerics/numerics.h"
 
 static const char *const hosts[] = {"cpu", "simt-cuda", "simt-hip"};
@@ -66,6 +69,15 @@ Test(numerics, accumulators_are_told_apart) {
         {"q4k_matvec_int8_twin_acc-fp16", 0, "accumulator_bits", "11 (fp16)"},
         {"attention_naive", 0, "accumulator_bits", "24 (fp32)"},
         {"attention_twin_v-acc-fp16", 0, "accumulator_bits", "11 (fp16)"},
+        {"conv_naive", 0, "accumulator_bits", "24 (fp32)"},
+        {"conv_twin_acc-fp16", 0, "accumulator_bits", "11 (fp16)"},
+        {"conv_twin_acc-bf16", 0, "accumulator_bits", "8 (bf16)"},
+        {"qblock_fp32_naive", 0, "accumulator_bits", "24 (fp32)"},
+        {"qblock_fp32_naive", 1, "accumulator_bits", "24 (fp32)"},
+        {"qblock_fp32_naive", 2, "accumulator_bits", "24 (fp32)"},
+        {"qblock_fp32_twin_acc-fp16", 0, "accumulator_bits", "11 (fp16)"},
+        {"qblock_fp32_twin_acc-bf16", 2, "accumulator_bits", "8 (bf16)"},
+        {"qblock_int8_twin_acc-fp16", 1, "accumulator_bits", "11 (fp16)"},
     };
     MEET("sums", e, hosts);
 }
@@ -82,6 +94,15 @@ Test(numerics, inputs_subnormals_integers_orders) {
         {"linear_twin_acc-bf16", 0, "integers_wrong", "not exact"},
         {"linear_twin_acc-bf16", 0, "subnormal_out", "flushed"},
         {"q4k_matvec_twin_drop-block", 0, "integers_wrong", "not exact"},
+        {"conv_naive", 0, "subnormal_in", "kept"},
+        {"conv_twin_x-tf32", 0, "input_bits", "11"},
+        {"conv_twin_x-bf16", 0, "input_bits", "8"},
+        {"conv_twin_acc-bf16", 0, "integers_wrong", "not exact"},
+        {"qblock_fp32_naive", 2, "subnormal_out", "kept"},
+        {"qblock_fp32_naive", 2, "integers_wrong", "exact"},
+        {"qblock_fp32_twin_x-tf32", 0, "input_bits", "11"},
+        {"qblock_fp32_twin_scale-of-32", 0, "order", "sequential"},
+        {"qblock_fp32_twin_swap-nibbles", 2, "integers_wrong", "not exact"},
     };
     MEET("sums", e, hosts);
 }
@@ -96,6 +117,22 @@ Test(numerics, products_and_blocked_orders) {
     MEET("sums", plain, cpu);
     MEET("sums", fused, gpus);
     MEET("sums", wmma, hip);
+}
+
+/* rows.c against the references' decoders: a probe is only as good as its weights. */
+Test(numerics, rows_of_weights_are_what_they_say) {
+    static const bf_dtype types[] = {BF_Q6_K, BF_Q8_0, BF_MXFP4, BF_Q4_K, BF_BF16};
+    static unsigned char data[512 * 4];
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (int kind = BF_ROW_ONES; kind <= BF_ROW_RAMP; kind++) {
+            double w[512] = {0}, size[512];
+            bf_tensor t = {.type = types[i], .data = data, .bytes = bf_dtype_bytes(types[i], 512)};
+            bf_row_fill(&t, kind);
+            if (types[i] == BF_Q4_K) bf_ref_q4_k_row(data, 512, w, size);
+            else if (types[i] == BF_BF16) for (int j = 0; j < 512; j++) w[j] = bf_ref_at(BF_BF16, data, j);
+            else bf_ref_qblock_row(types[i], data, 512, w, size);
+            for (int j = 0; j < 512; j++) cr_assert_eq(w[j], bf_row_weight(types[i], kind, j), "type %d kind %d: %d: %g", types[i], kind, j, w[j]);
+        }
 }
 
 Test(numerics, conversions) {
