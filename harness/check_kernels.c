@@ -13,6 +13,7 @@
 
 #include "../kernels/common/convert.h"
 #include "exhaustive.h"
+#include "numerics/subject.h"
 #include "options.h"
 #include "probe.h"
 #include "record.h"
@@ -41,7 +42,7 @@ static void collect(work *e) {
         const bf_kernel *k = bf_kernel_at(i);
         if (k->target != e->device->backend->target || k->role == BF_TWIN) continue;
         if ((k->available && !k->available()) || (e->o->select.kernel && fnmatch(e->o->select.kernel, k->name, 0))) continue;
-        if (e->o->chain && !strcmp(k->op, "q4k_matvec")) add(e, k, BF_NONE);
+        if (e->o->chain && k->chain && bf_subject_formats(k)) add(e, k, BF_NONE);
         bf_problem p = {.dim = {[CONVERT_N] = 1 << 20}, .type = {[CONVERT_X] = BF_F32}};
         for (int t = 0; e->o->exhaustive && !strcmp(k->op, "convert") && t < 2; t++) {
             p.type[CONVERT_Y] = t ? BF_F16 : BF_BF16;

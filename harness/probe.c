@@ -5,97 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/common/q4k_matvec.h"
 #include "compare.h"
+#include "numerics/subject.h"
 
-enum { COLUMNS = Q4K_MATVEC_MAX_N, BLOCK = Q4K_MATVEC_QBLOCK };
+enum { MOST_COLUMNS = 64 };
 
 typedef struct probe {
-    const bf_backend *b;
-    bf_context *x;
+    bf_subject u;
     const bf_kernel *k;
     bf_error *err;
-    bf_problem p;
-    bf_tensor t[BF_MAX_TENSORS];
-    float *in;
-    int64_t length, leaves;
-    int stride;  /* weights a leaf */
-    int columns; /* probes a run */
-    float unit;
+    double one, large; /* of large + one nothing of one is left */
 } probe;
 
-/* d = 1, all scales and nibbles 1, minima 0. Bytes of scales: sc[0..3] in the low six bits of bytes 0..3, sc[4..7] in
- * the low nibbles of bytes 8..11. */
-static void block_of_ones(unsigned char b[144]) {
-    memset(b, 0, 144);
-    b[1] = 0x3c;
-    for (int j = 0; j < 4; j++) b[4 + j] = b[12 + j] = 1;
-    memset(b + 16, 0x11, 128);
-}
-
-static int upload_weights(probe *s) {
-    unsigned char *w = malloc(s->t[Q4K_MATVEC_W].bytes);
-    if (!w) return bf_fail(s->err, "probe: no memory");
-    for (uint64_t at = 0; at < s->t[Q4K_MATVEC_W].bytes; at += 144) block_of_ones(w + at);
-    int rc = s->b->upload(s->x, s->p.ptr[Q4K_MATVEC_W], w, s->t[Q4K_MATVEC_W].bytes, s->err);
-    free(w);
-    return rc;
-}
-
-static void close_probe(probe *s) {
-    for (int i = 0; i < BF_MAX_TENSORS; i++)
-        if (s->p.ptr[i]) s->b->free(s->x, s->p.ptr[i]);
-    if (s->p.scratch) s->b->free(s->x, s->p.scratch);
-    free(s->in);
-}
-
-/* One row; as many columns as the kernel takes, 8 or 1. */
-static bf_problem shape(const bf_kernel *k, int64_t length) {
-    bf_problem p = {.dim = {[Q4K_MATVEC_M] = 1, [Q4K_MATVEC_K] = length, [Q4K_MATVEC_N] = COLUMNS},
-                    .type = {[Q4K_MATVEC_W] = BF_Q4_K, [Q4K_MATVEC_X] = BF_F32}};
-    if (k->accepts && !k->accepts(&p)) p.dim[Q4K_MATVEC_N] = 1;
-    return p;
-}
-
-static int open_probe(probe *s) {
-    int int8 = s->k->path && !strcmp(s->k->path, "int8");
-    s->stride = int8 ? BLOCK : 1;
-    s->unit = int8 ? 127 : 1;
-    s->leaves = s->length / s->stride;
-    s->p = shape(s->k, s->length);
-    s->columns = (int)s->p.dim[Q4K_MATVEC_N];
-    if (s->k->accepts && !s->k->accepts(&s->p)) return bf_fail(s->err, "%s: does not take the probe", s->k->name);
-    if (bf_op_find("q4k_matvec")->tensors(&s->p, s->k->path, s->t, s->err)) return -1;
-    for (int i = 0; i < BF_MAX_TENSORS; i++)
-        if (s->t[i].role != BF_UNUSED && !(s->p.ptr[i] = s->b->alloc(s->x, s->t[i].bytes, s->err))) return -1;
-    uint64_t scratch = s->k->scratch ? s->k->scratch(&s->p) : 0;
-    if (scratch && !(s->p.scratch = s->b->alloc(s->x, scratch, s->err))) return -1;
-    s->in = malloc(s->t[Q4K_MATVEC_X].bytes);
-    return s->in ? upload_weights(s) : bf_fail(s->err, "probe: no memory");
+/* What stands for one and for a value that swamps all ones: half an ulp of it is far more than there are leaves. Where x becomes fp16 that
+ * cannot be 2^40; sums have to be fp32 all the same, which hold 2^15 + 2^-8. All ones have to be counted, or these are no sums. */
+static int scale(probe *s) {
+    bf_question q[2] = {{.value = {0x1p40}}, {.leaf = {0, 1}, .value = {0x1p15, 0x1p-8}}}, all;
+    for (int i = 0; i < 2; i++)
+        if (bf_subject_ask(&s->u, &q[i], 1, s->err)) return -1;
+    int wide = q[0].answer == 0x1p40;
+    s->one = wide ? 1 : 0x1p-24, s->large = wide ? 0x1p40 : 0x1p15;
+    all = (bf_question){.background = s->one};
+    if (bf_subject_ask(&s->u, &all, 1, s->err)) return -1;
+    if (all.answer != s->one * (double)s->u.leaves)
+        return bf_fail(s->err, "%s: %lld ones gave %g: no count", s->k->name, (long long)s->u.leaves, all.answer / s->one);
+    if (!wide && q[1].answer != 0x1p15 + 0x1p-8) return bf_fail(s->err, "%s: 2^15 + 2^-8 gave %.10g: no count in fp32", s->k->name, q[1].answer);
+    return 0;
 }
 
 /* size[n] of the smallest subtrees that hold leaf `with` and each of other[n], n <= columns. */
 static int sizes(probe *s, int64_t with, const int64_t *other, int n, int64_t *size) {
-    float y[COLUMNS];
-    memset(s->in, 0, s->t[Q4K_MATVEC_X].bytes);
-    for (int c = 0; c < s->columns; c++) {
-        float *x = s->in + c * s->length;
-        for (int64_t i = 0; i < s->leaves; i++) x[i * s->stride] = s->unit;
-        if (c >= n) continue;
-        x[with * s->stride] =
-            s->unit * 0x1p40f; /* 2^40 units: half an ulp is 2^16 units, more than there are leaves */
-        x[other[c] * s->stride] = s->unit * -0x1p40f;
-    }
-    if (s->b->upload(s->x, s->p.ptr[Q4K_MATVEC_X], s->in, s->t[Q4K_MATVEC_X].bytes, s->err) ||
-        s->b->run(s->x, s->k, &s->p, s->err) ||
-        s->b->download(s->x, y, s->p.ptr[Q4K_MATVEC_Y], sizeof *y * (size_t)s->columns, s->err))
-        return -1;
+    bf_question q[MOST_COLUMNS];
+    for (int c = 0; c < n; c++) q[c] = (bf_question){.background = s->one, .leaf = {with, other[c]}, .value = {s->large, -s->large}};
+    if (bf_subject_ask(&s->u, q, n, s->err)) return -1;
     for (int c = 0; c < n; c++) {
-        double outside = (double)y[c] / s->unit;
-        if (!(outside >= 0 && outside <= (double)s->leaves - 2 && outside == floor(outside)))
+        double outside = q[c].answer / s->one;
+        if (!(outside >= 0 && outside <= (double)s->u.leaves - 2 && outside == floor(outside)))
             return bf_fail(s->err, "%s: leaves %lld and %lld of %lld gave %g: no count", s->k->name, (long long)with,
-                           (long long)other[c], (long long)s->leaves, outside);
-        size[c] = s->leaves - (int64_t)outside;
+                           (long long)other[c], (long long)s->u.leaves, outside);
+        size[c] = s->u.leaves - (int64_t)outside;
     }
     return 0;
 }
@@ -118,9 +66,9 @@ static int64_t depth(probe *s, const int64_t *leaf, int64_t n) {
     int64_t *group = malloc((size_t)n * sizeof *group), deepest = -1, above = 0;
     int ok = others && group;
     if (!ok) bf_fail(s->err, "probe: no memory");
-    for (int64_t i = 1; ok && i < n; i += s->columns) {
-        int64_t size[COLUMNS];
-        int count = n - i < s->columns ? (int)(n - i) : s->columns;
+    for (int64_t i = 1; ok && i < n; i += s->u.columns) {
+        int64_t size[MOST_COLUMNS];
+        int count = (int)(n - i < s->u.columns ? n - i : s->u.columns);
         ok = !sizes(s, leaf[0], leaf + i, count, size);
         for (int c = 0; c < count; c++) others[i - 1 + c] = (sibling){leaf[i + c], size[c]};
     }
@@ -141,46 +89,54 @@ static int64_t depth(probe *s, const int64_t *leaf, int64_t n) {
     return ok ? deepest : -1;
 }
 
-int bf_probe_chain(const bf_backend *b, bf_context *x, const bf_kernel *k, int64_t length, int64_t *chain,
+int bf_probe_chain(const bf_backend *b, bf_context *x, const bf_kernel *k, int format, int64_t length, int64_t *chain, int64_t *declared,
                    bf_error *err) {
-    probe s = {.b = b, .x = x, .k = k, .err = err, .length = length};
+    probe s = {.k = k, .err = err};
     int64_t *leaf = NULL;
-    if (strcmp(k->op, "q4k_matvec") || length < 256 || length > 32768 || length % 256)
-        return bf_fail(err, "%s: only q4k_matvec is probed, at 256 to 32768 weights", k->name);
-    int rc = open_probe(&s);
-    if (!rc && !(leaf = malloc((size_t)s.leaves * sizeof *leaf))) rc = bf_fail(err, "probe: no memory");
+    if (!bf_subject_formats(k) || length < 256 || length > 32768 || length % 256)
+        return bf_fail(err, "%s: sums of products are probed, at 256 to 32768 weights", k->name);
+    int rc = bf_subject_open(&s.u, b, x, k, format, length, err);
+    if (rc == 1) return 1;
+    if (!rc && !(leaf = malloc((size_t)s.u.leaves * sizeof *leaf))) rc = bf_fail(err, "probe: no memory");
+    rc = rc || scale(&s) ? -1 : 0;
     if (!rc) {
-        for (int64_t i = 0; i < s.leaves; i++) leaf[i] = i;
-        *chain = depth(&s, leaf, s.leaves);
+        for (int64_t i = 0; i < s.u.leaves; i++) leaf[i] = i;
+        *chain = depth(&s, leaf, s.u.leaves);
         rc = *chain < 0 ? -1 : 0;
+        if (declared && k->chain) *declared = k->chain(&s.u.s.p);
     }
     free(leaf);
-    close_probe(&s);
+    bf_subject_close(&s.u);
     return rc;
+}
+
+/* One format at one length. 1: the kernel takes no such rows. */
+static int judge(const bf_backend *b, bf_context *x, const bf_kernel *k, int format, int64_t length, bf_verdict *v) {
+    int64_t measured, declared;
+    bf_error err;
+    int rc = bf_probe_chain(b, x, k, format, length, &measured, &declared, &err);
+    if (rc < 0) {
+        v->status = BF_ERROR;
+        bf_verdict_note(v, "%.200s", err.text);
+    }
+    if (rc) return rc;
+    v->outputs++;
+    int wrong = declared < measured || declared > 2 * measured + 2;
+    if (wrong) v->status = BF_FAIL, v->mismatched++;
+    const char *name = bf_subject_format(k, format);
+    bf_verdict_note(v, "%s%sK=%lld: chain %lld measured, %lld declared%s", *name ? name + 1 : "", *name ? " " : "", (long long)length,
+                    (long long)measured, (long long)declared, wrong ? (declared < measured ? " (too small)" : " (too large)") : "");
+    return 0;
 }
 
 void bf_probe_judge(const bf_backend *b, bf_context *x, const bf_kernel *k, bf_verdict *v) {
     bf_verdict_begin(v);
-    if (strcmp(k->op, "q4k_matvec") || !k->chain) {
-        v->status = BF_SKIP;
-        bf_verdict_note(v, "no chain is declared");
-        return;
-    }
-    int int8 = k->path && !strcmp(k->path, "int8");
-    for (int i = 0; i < 2; i++) {
-        int64_t length = (int8 ? 4096 : 512) << i, measured;
-        bf_problem p = shape(k, length);
-        bf_error err;
-        if (bf_probe_chain(b, x, k, length, &measured, &err)) {
-            v->status = BF_ERROR;
-            bf_verdict_note(v, "%.200s", err.text);
-            return;
-        }
-        int64_t declared = k->chain(&p);
-        v->outputs++;
-        int wrong = declared < measured || declared > 2 * measured + 2;
-        if (wrong) v->status = BF_FAIL, v->mismatched++;
-        bf_verdict_note(v, "K=%lld: chain %lld measured, %lld declared%s", (long long)length, (long long)measured,
-                        (long long)declared, wrong ? (declared < measured ? " (too small)" : " (too large)") : "");
-    }
+    int formats = k->chain ? bf_subject_formats(k) : 0, int8 = k->path && !strcmp(k->path, "int8");
+    int64_t length = (int8 ? 2048 : 256) << !strcmp(k->op, "q4k_matvec"); /* its lanes take more before they meet */
+    for (int f = 0; f < formats; f++)
+        for (int i = 0; i < 2; i++)
+            if (judge(b, x, k, f, length << i, v) < 0) return;
+    if (v->outputs) return;
+    v->status = BF_SKIP;
+    bf_verdict_note(v, formats ? "it takes none of the probe's shapes" : "no chain is declared");
 }

@@ -1,4 +1,4 @@
-/* probe.h: in which order a mat-vec kernel adds, found from outside, and the longest chain of additions behind an
+/* probe.h: in which order a kernel adds products, found from outside, and the longest chain of additions behind an
  * output.
  *
  * Method: FPRev (Xie, Gao, Zhu, "FPRev: Revealing the order of floating-point summation", 2024). All weights are 1; x
@@ -16,13 +16,13 @@
 #include "backend.h"
 #include "op.h"
 
-/* Longest chain of additions of q4k_matvec kernel k at rows of `length` weights (a multiple of 256, at most 32,768).
- * -1 with err: the device failed, the kernel does not take the problem, or its results are no counts (it does not add
- * in fp32, or not in a tree). */
-int bf_probe_chain(const bf_backend *, bf_context *, const bf_kernel *k, int64_t length, int64_t *chain,
+/* Longest chain of additions of kernel k (bf_subject_formats: not 0) at rows of `length` weights (a multiple of 256, at most 32,768) in
+ * one of its formats, and what it declares for them (may be NULL). 1: it takes no such rows. -1 with err: the device failed, or its results
+ * are no counts (it does not add in fp32, or not in a tree). */
+int bf_probe_chain(const bf_backend *, bf_context *, const bf_kernel *k, int format, int64_t length, int64_t *chain, int64_t *declared,
                    bf_error *err);
 
-/* Measures at 512 and 1,024 weights (int8: 4,096 and 8,192) and judges the declaration: PASS when
+/* Measures every format at 256 and 512 weights (q4k_matvec at twice as many, int8 paths at eight times) and judges the declaration: PASS when
  *     measured <= declared <= 2 measured + 2,
  * 2 for what cannot show (above). A smaller declaration makes the bound unsound, a larger one too wide. SKIP for
  * other ops, ERROR when bf_probe_chain fails. The note says what was measured and declared. */

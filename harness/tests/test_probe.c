@@ -80,7 +80,7 @@ static int64_t measure(float (*f)(const float *, int64_t), int64_t k) {
     int64_t chain = -1;
     bf_error err;
     sum = f;
-    cr_assert_eq(bf_probe_chain(&host, NULL, &kernel, k, &chain, &err), 0, "%s", err.text);
+    cr_assert_eq(bf_probe_chain(&host, NULL, &kernel, 0, k, &chain, NULL, &err), 0, "%s", err.text);
     return chain;
 }
 
@@ -99,7 +99,7 @@ Test(probe, one_column_is_enough) {
     int64_t chain;
     single.accepts = one_column;
     sum = strided;
-    cr_assert_eq(bf_probe_chain(&host, NULL, &single, 512, &chain, &err), 0, "%s", err.text);
+    cr_assert_eq(bf_probe_chain(&host, NULL, &single, 0, 512, &chain, NULL, &err), 0, "%s", err.text);
     cr_assert_eq(chain, 20);
 }
 
@@ -107,11 +107,12 @@ Test(probe, what_is_no_fp32_sum_is_refused) {
     int64_t chain;
     bf_error err;
     sum = round_to_half;
-    cr_assert_eq(bf_probe_chain(&host, NULL, &kernel, 4096, &chain, &err), -1);
+    cr_assert_eq(bf_probe_chain(&host, NULL, &kernel, 0, 4096, &chain, NULL, &err), -1);
     cr_assert(strstr(err.text, "no count"), "%s", err.text);
-    cr_assert_eq(bf_probe_chain(&host, NULL, &kernel, 100, &chain, &err), -1);
+    cr_assert_eq(bf_probe_chain(&host, NULL, &kernel, 0, 100, &chain, NULL, &err), -1);
 }
 
+static int nothing(const bf_problem *p) { return p->dim[0] < 0; }
 Test(probe, declarations_are_judged) {
     bf_verdict v;
     sum = pairwise; /* 9 and 10 */
@@ -130,6 +131,15 @@ Test(probe, declarations_are_judged) {
     sum = round_to_half;
     bf_probe_judge(&host, NULL, &kernel, &v);
     cr_assert_eq(v.status, BF_ERROR);
+    static const struct {
+        const char *op;
+        int (*accepts)(const bf_problem *);
+    } none[] = {{"linear", nothing}, {"conv", nothing}, {"qblock_matmul", nothing}, {"attention", NULL}, {"norm", NULL}};
+    for (int i = 0; i < 5; i++) { /* none of the shapes, or no such sums */
+        bf_kernel k = {.op = none[i].op, .name = "k", .accepts = none[i].accepts, .chain = declare};
+        bf_probe_judge(&host, NULL, &k, &v);
+        cr_assert_eq(v.status, BF_SKIP, "%s", none[i].op);
+    }
     bf_kernel other = {.op = "convert", .name = "c"};
     bf_probe_judge(&host, NULL, &other, &v);
     cr_assert_eq(v.status, BF_SKIP);
