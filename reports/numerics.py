@@ -4,7 +4,7 @@ from records import NUMBER, fits, groups
 TITLES = dict(accumulator_bits="sum bits", input_bits="x bits", integers_wrong="integers wrong", subnormal_in="subnormals in",
               subnormal_out="subnormals out", nan="NaN becomes", exp_ulp="exp, worst ulp", rsqrt_ulp="rsqrt, worst ulp")
 FAMILIES = dict(sums="Sums of products", conversions="Conversions from fp32", functions="Functions")
-NOT_SHOWN = {"type", "backend", "device", "family", "op", "kernel", "variant", "machine", "file", "line_number"}
+NOT_SHOWN = {"type", "backend", "device", "family", "op", "kernel", "variant", "machine", "run", "record", "line_number"}
 FP32_BITS = 24
 
 

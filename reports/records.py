@@ -1,6 +1,7 @@
 """Reads blackframe's JSON Lines records. They may come from anywhere, so every field that the report uses is checked here, once."""
 import collections
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -30,6 +31,9 @@ SHAPES = {
     "failure": dict(id=str, name=str, kind=str, mechanism=str, fix=str, backend=str, verdict=str, input=str, seen=str, why=str, again=str, tables=list),
     "numerics": dict(backend=str, device=int, family=str, kernel=str),
     "trace": dict(chain=str, backend=str, plan=str, ops=int, finite=bool),
+    "trace-bisect": dict(chain=str, backend=str, plan=str, size=int, tried=int, sets=[[str]]),
+    "scan_summary": dict(file=str, bytes=int),
+    "summary": dict(interrupted=bool),
 }
 
 
@@ -92,11 +96,21 @@ def lines_of(path):
         raise BadRecord(f"{path}: cannot be read: {e}") from None
 
 
+def digest(data):
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 class Records:
-    """rows: all of them, each with 'machine' (a number) and 'record', the file it came from. machines: what a run line says of each."""
+    """rows: all of them, each with 'machine' (a number), 'run' (a number) and 'record', the file it came from. machines: what a run line
+    says of each. kept: the files of which a line was taken. notes: what was left out, in words.
+
+    A line is left out where the same run line (command, arguments, second, machine) stood in an earlier file or earlier in this one,
+    with the same line under it: a record given twice, packed and unpacked, alone and as a part of another. Every line of a case holds
+    its seconds in full precision, so that two runs which began in the same second do not share one."""
 
     def __init__(self):
-        self.rows, self.machines = [], []
+        self.rows, self.machines, self.kept, self.notes = [], [], [], []
+        self.seen = {}  # digest of a run line -> its number, the digests of the lines read under it
 
     def machine_of(self, run):
         key = (run["processor"], run["cores"], run["kernel"])
@@ -107,7 +121,7 @@ class Records:
         return len(self.machines) - 1
 
     def read(self, path):
-        machine = None
+        machine, run, before, own, again, n = None, None, set(), set(), 0, 0
         for n, line in enumerate(lines_of(path), 1):
             where = f"{path}: line {n}"
             try:
@@ -117,14 +131,32 @@ class Records:
             if not isinstance(row, dict):
                 raise BadRecord(f"{where}: not a JSON object")
             check_row(row, where)
+            mark = digest(line.strip())
             if row["type"] == "run":
+                before.update(own)
+                (run, before), own = self.seen.setdefault(mark, (len(self.seen), set())), set()
                 machine = self.machine_of(row)
             elif machine is None:
                 raise BadRecord(f"{where}: no 'run' line before it: not made by blackframe")
-            row.update(machine=machine, record=os.path.basename(path), line_number=n)
+            own.add(mark)
+            if mark in before:
+                again += 1
+                continue
+            row.update(machine=machine, run=run, record=os.path.basename(path), line_number=n)
             self.rows.append(row)
         if machine is None:
             raise BadRecord(f"{path}: no 'run' line in it: not made by blackframe")
+        before.update(own)
+        if again < n:
+            self.kept.append(path)
+        if again:
+            self.note_twice(os.path.basename(path), again, n)
+
+    def note_twice(self, name, again, n):
+        if again == n:
+            self.notes.append(f"given twice: {name}: its {n} lines had all been read before and are counted once")
+        else:
+            self.notes.append(f"given twice: {again} of {n} lines of {name} had been read before with the same run and are counted once")
 
     def of(self, *types):
         return [r for r in self.rows if r["type"] in types]
@@ -158,6 +190,19 @@ def read_isa(path):
     if not isinstance(rows, list) or not all(fits(r, want) for r in rows):
         raise BadRecord(f"{path}: not what ci/isa.py --json writes")
     return rows
+
+
+def read_isas(paths, records):
+    """Of all of them, the same analysis once."""
+    lists = []
+    for path in paths:
+        rows = read_isa(path)
+        if rows in lists:
+            records.notes.append(f"given twice: {os.path.basename(path)}: the same static analysis")
+            continue
+        lists.append(rows)
+        records.kept.append(path)
+    return [r for rows in lists for r in rows]
 
 
 def unique(rows, key):

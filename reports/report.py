@@ -107,7 +107,7 @@ def context(records, isa, shots):
     kernels = tables.bench_by_kernel(timed)
     scans = tables.headroom(records.of("scan"))
     return dict(
-        verdict=tables.verdict(checks, twins, benches, refused, fails, scans), machines=records.machines, several=records.several(), label=records.label,
+        verdict=tables.verdict(checks, twins, benches, refused, fails, scans), notes=records.notes, machines=records.machines, several=records.several(), label=records.label,
         devices=devices, findings=rec.unique(records.of("finding"), lambda f: (f["machine"], f["what"], f["why"])), refused=refused,
         numerics=numerics.cards(records), failures=fails, pictures=shots, traces=tables.traces(records), correctness=correct, by_op=tables.correctness_by_op(correct),
         failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
@@ -148,7 +148,7 @@ def replace_directory(fresh, out):
 
 
 def copy_sources(paths, shots, out):
-    for p in dict.fromkeys([p for p in paths if not p.endswith(".png")] + [s["path"] for s in shots]):
+    for p in [*paths, *[s["path"] for s in shots]]:
         name, n = os.path.basename(p), 1
         while os.path.exists(os.path.join(out, name)):
             n += 1
@@ -170,7 +170,7 @@ def main():
             rec.stop(f"{p}: no such file")
     try:
         records = rec.read_all([p for p in a.files if not p.endswith((".png", *ISA))])
-        isa = [r for p in a.files if p.endswith(ISA) for r in rec.read_isa(p)]
+        isa = rec.read_isas([p for p in a.files if p.endswith(ISA)], records)
         shots = pictures(a.files)
     except rec.BadRecord as e:
         rec.stop(str(e))
@@ -179,7 +179,7 @@ def main():
     try:
         render(context(records, isa, shots), fresh)
         if not a.no_copies:
-            copy_sources(a.files, shots, fresh)
+            copy_sources(records.kept, shots, fresh)
         replace_directory(fresh, out)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)

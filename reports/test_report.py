@@ -83,6 +83,23 @@ def good_report(folder):
     expect("prefers-color-scheme: dark" in page, "dark")
 
 
+def given_twice(folder):
+    """A record counts once: packed, under another name, as a part of another, in either order. Two runs of one second are two."""
+    first, clone = lines(RUN, DEVICE, dict(CHECK, seconds=0.125), dict(CHECK, case="linear m=2 k=1", seconds=0.5)), lines(RUN, DEVICE, dict(CHECK, seconds=0.25))
+    other = lines(dict(RUN, time="2026-01-01T00:00:01Z"), dict(CHECK, seconds=0.125))
+    whole = {"a.jsonl": first, "merged.jsonl": other + first}
+    for files, checks, says in (({"a.jsonl": first, "b.jsonl.gz": first, "isa.json": json.dumps([ISA]), "again.json": json.dumps([ISA])}, 2, "b.jsonl.gz: its 4 lines"),
+                                (whole, 3, "4 of 6 lines of merged.jsonl"), (dict(reversed(whole.items())), 3, "a.jsonl: its 4 lines"),
+                                ({"a.jsonl": first, "clone.jsonl": clone}, 3, "2 of 3 lines of clone.jsonl"), ({"a.jsonl": first + other + first}, 3, "4 of 10 lines of a.jsonl"),
+                                ({"a.jsonl": first, "other.jsonl": other}, 3, None)):
+        rc, err, page, md = report(folder, files)
+        expect(rc == 0 and f"{checks} of {checks} checks right" in page and f"{checks} of {checks} checks right" in md, f"{list(files)}: {checks} checks: {err}")
+        expect("given twice" not in page + md if says is None else says in page and says in md, f"{list(files)}: the note says so")
+    rc, err, page, md = report(folder, {"a.jsonl": first, "b.jsonl.gz": first, "isa.json": json.dumps([ISA]), "again.json": json.dumps([ISA])})
+    expect(sorted(os.listdir(os.path.join(folder, "out"))) == sorted(["a.jsonl", "bound.svg", "isa.json", "report.html", "report.md"]), "what was given twice is not copied")
+    expect(page.count("<td>q4k_matvec_int8_n1</td>") == 2 and "again.json: the same static analysis" in page, "a static analysis given twice counts once")
+
+
 def numerics_card(folder):
     narrow = dict(NUMERICS, kernel="thin", accumulator_bits=11.0, integers_wrong=3.0)
     rc, err, page, md = report(folder, {"a.jsonl": lines(RUN, DEVICE, NUMERICS)})
@@ -157,6 +174,8 @@ def predictions():
 with tempfile.TemporaryDirectory() as d:
     good_report(d)
     numerics_card(d)
+with tempfile.TemporaryDirectory() as d:
+    given_twice(d)
 with tempfile.TemporaryDirectory() as d:
     bad_records(d)
 projections()
