@@ -26,7 +26,9 @@ loaded, then the most instructions. Without any loop it is the whole kernel. B/u
 whether per_trip is true: 0.5625 and the activations for Q4_K, the element's size for conversions.
 
 Failures, besides those gates: a spill; a stack frame or scratch in a kernel with an isa line; an int8 mat-vec without a
-dot instruction; floating-point instructions in the PTX that leave contraction or flushing open; an isa line without a kernel.
+dot instruction; floating-point instructions in the PTX that leave contraction or flushing open; a v_fma_mixlo_f16 or
+v_fma_mixhi_f16 with the literal addend +0 (what clang before LLVM pull request 214544 makes of an fp16 product: -0 becomes
++0); an isa line without a kernel.
 
 usage: ci/isa.py [--device DIR] [--json FILE] [--all]      (--all: gfx1100 in the table too; its gates hold always)
 """
@@ -45,6 +47,7 @@ from glob import glob
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ISA_LINE = re.compile(r"/\*\s*isa:\s*([\w*]+)\s+(.*?)\s*\*/")
+PLUS_ZERO_MIX = re.compile(r"v_(?:fma|mad)_mix(?:lo|hi)_f16\b(?:[^,]*,){3} *(?:0|\|0\|)(?![\w.])")
 DOT = {"sm_61": re.compile(r"IDP"), "gfx": re.compile(r"v_dot4|v_dot8")}
 
 # ---- what a mnemonic is: first match wins ----
@@ -147,7 +150,7 @@ def read_hsaco(path, tools):
             "ins": [], "registers": int(get["vgpr_count"]), "sgprs": int(get["sgpr_count"]),
             "spill": int(get["vgpr_spill_count"]) * 4 + int(get["sgpr_spill_count"]) * 4,
             "stack": int(get["private_segment_fixed_size"]), "shared": int(get["group_segment_fixed_size"]),
-            "threads": int(get["max_flat_workgroup_size"])}
+            "threads": int(get["max_flat_workgroup_size"]), "plus_zero_mixes": 0}
     name = None
     for line in disassembly(path, tools["objdump"], "-d").splitlines():
         head = re.match(r"([0-9a-f]+) <(\w+)>:", line)
@@ -157,6 +160,7 @@ def read_hsaco(path, tools):
         ins = re.match(r"\s+([a-z]\w+)(.*?)// ([0-9A-F]+):(.*)", line)
         if not ins or name not in kernels or ins.group(1) == "s_code_end":
             continue
+        kernels[name]["plus_zero_mixes"] += bool(PLUS_ZERO_MIX.search(line))
         target = re.search(r"<\w+\+0x([0-9a-f]+)>", ins.group(4)) if "branch" in ins.group(1) else None
         kernels[name]["ins"].append(
             Ins(int(ins.group(3), 16), ins.group(1), base + int(target.group(1), 16) if target else None))
@@ -221,6 +225,8 @@ def judge(arch, name, kernel, hot, isa):
         bad.append(f"spills {kernel['spill']} bytes")
     if isa and kernel["stack"]:
         bad.append(f"uses {kernel['stack']} bytes of stack")
+    if kernel.get("plus_zero_mixes"):
+        bad.append(f"{kernel['plus_zero_mixes']} v_fma_mixlo/hi_f16 with the addend +0: -0 becomes +0 (bf_apart)")
     gates = [g for g in isa.get("gate", "").split(",") if g]
     for gate in gates:
         if gate not in ("dot", "load128", "wmma"):

@@ -31,6 +31,16 @@ BF_KERNEL_FN(narrow_int8_matvec, gate_args, 128) { BODY(narrow, bf_dp4a) }
 BF_KERNEL_FN(nodot_int8_matvec, gate_args, 128) { BODY(bf_ld_u32x4, plain) }
 BF_KERNEL_FN(undeclared_int8_matvec, gate_args, 128) { BODY(bf_ld_u32x4, plain) }
 BF_KERNEL_FN(sharing, gate_args, 128) { BODY(bf_ld_u32x4, plain) }
+BF_KERNEL_FN(zero_sign, gate_args, 128) {
+    const float *x = (const float *)a.x + 2 * bf_tid_x();
+    uint32_t low = bf_f32_to_f16(x[0] * x[1]), high = bf_f32_to_f16(x[2] * x[3]);
+    ((uint32_t *)(void *)a.y)[bf_tid_x()] = low | high << 16;
+}
+BF_KERNEL_FN(zero_sign_apart, gate_args, 128) {
+    const float *x = (const float *)a.x + 2 * bf_tid_x();
+    uint32_t low = bf_f32_to_f16(bf_apart(x[0] * x[1])), high = bf_f32_to_f16(bf_fma(x[2], x[3], x[1]));
+    ((uint32_t *)(void *)a.y)[bf_tid_x()] = low | high << 16;
+}
 BF_KERNEL_FN(spills, gate_args, 1024) {
     float r[N];
     const float *x = (const float *)a.x;

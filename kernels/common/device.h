@@ -67,6 +67,8 @@ struct alignas(32) bf_i32x8 { int32_t v[8]; };
  * float    bf_bits_f(uint32_t)  uint32_t bf_f_bits(float)
  * float    bf_f16_to_f32(uint32_t low16)  uint32_t bf_f32_to_f16(float)  round to nearest even; NaN by the device's
  *                                               own rule (convert.h)
+ * float    bf_apart(float)                      the same value; what computes it and what takes it stay two instructions. For
+ *                                               products that become fp16: bf_f32_to_f16(bf_apart(a * b))
  * float    bf_rint(float)                       to nearest, ties to even
  * float    bf_max(float, float) bf_min(float, float)  a NaN operand is ignored (IEEE maxNum), both NaN: NaN
  * float    bf_exp2(float)                       2^x, to 2 ulp (ex2.approx, v_exp_f32), exact at 0, results below 2^-126: 0

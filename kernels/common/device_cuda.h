@@ -145,6 +145,7 @@ BF_FN float bf_f16_to_f32(uint32_t h) {
     asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"((uint16_t)h));
     return f;
 }
+BF_FN float bf_apart(float f) { return f; }
 BF_FN uint32_t bf_f32_to_f16(float f) {
     uint16_t h;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));

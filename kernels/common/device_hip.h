@@ -110,6 +110,12 @@ BF_FN void bf_atomic_xor_u32(uint32_t *p, uint32_t v) {
 BF_FN float bf_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 BF_FN float bf_f16_to_f32(uint32_t h) { return (float)__builtin_bit_cast(_Float16, (uint16_t)h); }
 BF_FN uint32_t bf_f32_to_f16(float f) { return __builtin_bit_cast(uint16_t, (_Float16)f); }
+/* Without it clang 19 makes (_Float16)(a * b) one v_fma_mixlo_f16 with the addend +0, and +0 of a product that is -0: the
+ * addend must be -0 (LLVM pull request 214544, merged 2026-08). ci/isa.py fails on every such instruction. */
+BF_FN float bf_apart(float f) {
+    asm("" : "+v"(f));
+    return f;
+}
 BF_FN float bf_rint(float f) { return __builtin_rintf(f); }
 BF_FN float bf_max(float a, float b) { return __builtin_fmaxf(a, b); }
 BF_FN float bf_min(float a, float b) { return __builtin_fminf(a, b); }

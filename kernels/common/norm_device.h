@@ -87,7 +87,7 @@ BF_FN float norm_weight(const norm_args &a, int64_t channel) {
 
 constexpr int NORM_NAIVE_THREADS = 64;
 
-BF_FN float norm_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(f)); }
+BF_FN float norm_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(bf_apart(f))); }
 BF_FN float norm_via_bf16(float f) { return bf_bits_f(bf_bf16_to_f32_bits(norm_to_bf16(f))); }
 template <int DEFECT> BF_FN float norm_acc(float f) {
     return DEFECT == NORM_ACC_FP16 ? norm_via_fp16(f) : DEFECT == NORM_ACC_BF16 ? norm_via_bf16(f) : f;

@@ -37,7 +37,7 @@ struct qblock_dequant_args {
     int32_t to;
 };
 
-BF_FN float qblock_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(f)); }
+BF_FN float qblock_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(bf_apart(f))); }
 BF_FN float qblock_via_bf16(float f) { return bf_bits_f(bf_bf16_to_f32_bits(bf_f32_bits_to_bf16(bf_f_bits(f)))); }
 BF_FN float qblock_via_tf32(float f) {
     uint32_t u = bf_f_bits(f);
@@ -87,7 +87,7 @@ BF_FN int qblock_weights(const bf_q8_0 *) { return BF_Q8_0_WEIGHTS; }
 
 /* ---- dequantisation: a thread a weight, grid-stride ---- */
 BF_FN uint32_t qblock_narrow(float f, int to) {
-    return to == BF_F32 ? bf_f_bits(f) : to == BF_F16 ? bf_f32_to_f16(f) : bf_f32_bits_to_bf16(bf_f_bits(f));
+    return to == BF_F32 ? bf_f_bits(f) : to == BF_F16 ? bf_f32_to_f16(bf_apart(f)) : bf_f32_bits_to_bf16(bf_f_bits(f));
 }
 template <class B, int DEFECT> BF_FN void qblock_dequant_body(const qblock_dequant_args &a) {
     int64_t step = (int64_t)bf_gdim_x() * bf_bdim_x();

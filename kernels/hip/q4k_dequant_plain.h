@@ -37,7 +37,7 @@ template <int DEFECT> BF_FN float dequant_weight(const bf_q4_k *b, int i) {
     int q = b->qs[(s >> 1) * 32 + (i & 31)] >> (high ? 4 : 0) & 15;
     float scale = bf_f16_to_f32(b->d) * (float)bf_q4_k_scale(b->scales, s);
     float least = bf_f16_to_f32(b->dmin) * (float)bf_q4_k_min(b->scales, s);
-    if (DEFECT == DEQUANT_DSC_FP16) scale = bf_f16_to_f32(bf_f32_to_f16(scale));
+    if (DEFECT == DEQUANT_DSC_FP16) scale = bf_f16_to_f32(bf_f32_to_f16(bf_apart(scale)));
     return DEFECT == DEQUANT_DROP_MIN ? scale * (float)q : scale * (float)q - least;
 }
 

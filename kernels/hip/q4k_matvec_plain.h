@@ -48,7 +48,7 @@ BF_FN float matvec_read_x(const void *x, int type, int64_t i) {
 }
 
 /* ---- what the twins do wrong ---- */
-BF_FN float matvec_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(f)); }
+BF_FN float matvec_via_fp16(float f) { return bf_f16_to_f32(bf_f32_to_f16(bf_apart(f))); }
 BF_FN float matvec_via_bf16(float f) { return bf_bits_f(bf_bf16_to_f32_bits(bf_f32_bits_to_bf16(bf_f_bits(f)))); }
 BF_FN float matvec_via_tf32(float f) { /* 10 significand bits stored, to nearest even */
     uint32_t u = bf_f_bits(f), r = (u + 0x0fffu + (u >> 13 & 1u)) & ~0x1fffu;

@@ -20,7 +20,7 @@
 /* isa: qblock_dequant_q6k_f16 unit=weight per_trip=16 max=13.2 */
 /* isa: qblock_dequant_q6k_bf16 unit=weight per_trip=16 max=19.1 */
 /* isa: qblock_dequant_q80_f32 unit=weight per_trip=4 max=13 */
-/* isa: qblock_dequant_q80_f16 unit=weight per_trip=4 max=14.3 */
+/* isa: qblock_dequant_q80_f16 unit=weight per_trip=4 max=15.3 */
 /* isa: qblock_dequant_q80_bf16 unit=weight per_trip=4 max=20.4 */
 /* isa: qblock_int8_mxfp4_n1 unit=weight per_trip=32 share=v_dot4:7 max=4.5 */
 /* isa: qblock_int8_mxfp4_n2 unit=weight per_trip=32 share=v_dot4:13 max=5.2 */
@@ -31,6 +31,6 @@
 /* isa: qblock_fp32_mxfp4_n4 unit=weight per_trip=32 max=10.6 */
 /* isa: qblock_fp32_mxfp4_n8 unit=weight per_trip=32 max=16.5 */
 /* isa: qblock_dequant_mxfp4_f32 unit=weight per_trip=8 max=11.4 */
-/* isa: qblock_dequant_mxfp4_f16 unit=weight per_trip=8 max=12.9 */
+/* isa: qblock_dequant_mxfp4_f16 unit=weight per_trip=8 max=13.9 */
 /* isa: qblock_dequant_mxfp4_bf16 unit=weight per_trip=8 max=18.4 */
 #include "../cuda/qblock.cu"

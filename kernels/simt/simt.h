@@ -214,6 +214,7 @@ BF_FN float bf_fma(float a, float b, float c) {
 #endif
     return __builtin_fmaf(a, b, c);
 }
+BF_FN float bf_apart(float f) { return f; }
 BF_FN float bf_rint(float f) { return __builtin_rintf(f); }
 BF_FN float bf_rcp(float f) { return bf_simt_rcp(f); }
 #if defined(BF_SIMT_CUDA)
