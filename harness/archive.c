@@ -43,7 +43,6 @@ static int write_line(int fd, json_t *o, bf_error *err) {
 }
 
 int bf_archive_append(int fd, const bf_device *d, const bf_case *c, const bf_kernel *k, const bf_tensor out[BF_MAX_TENSORS], bf_status status, bf_error *err) {
-    const char *from = c->real && c->file ? strrchr(c->file, ':') : NULL;
     int rc = 0;
     for (int i = 0; i < BF_MAX_TENSORS && !rc; i++) {
         const bf_tensor *t = &out[i];
@@ -57,7 +56,7 @@ int bf_archive_append(int fd, const bf_device *d, const bf_case *c, const bf_ker
         for (int n = 0; n < t->rank; n++) json_array_append_new(shape, json_integer((json_int_t)t->dim[n]));
         json_object_set_new(o, "shape", shape);
         json_object_set_new(o, "hash", json_string(hash));
-        if (from) json_object_set_new(o, "of", json_string(from + 1));
+        if (c->tensor) json_object_set_new(o, "of", json_string(c->tensor));
         if (t->bytes <= BF_ARCHIVE_VALUES) {
             char *values = hexadecimal(t->data, t->bytes);
             if (!values) rc = bf_fail(err, "archive: out of memory");
@@ -120,7 +119,7 @@ static int read_values(const bf_json_line *l, bf_output *o) {
 static int read_output(const bf_json_line *l, bf_output *o) {
     const char *type = json_string_value(json_object_get(l->object, "dtype"));
     *o = (bf_output){.type = type ? bf_dtype_parse(type) : BF_NONE};
-    if (o->type == BF_NONE || o->type == BF_Q4_K) return bf_json_line_bad(l, "dtype", "is no type that outputs have");
+    if (o->type == BF_NONE || bf_dtype_is_block(o->type)) return bf_json_line_bad(l, "dtype", "is no type that outputs have");
     if (!(o->backend = bf_json_line_text(l, "backend")) || !(o->arch = bf_json_line_text(l, "arch")) || !(o->op = bf_json_line_text(l, "op")) ||
         !(o->kernel = bf_json_line_text(l, "kernel")) || !(o->what = bf_json_line_text(l, "case")) || !(o->tensor = bf_json_line_text(l, "tensor")) ||
         !(o->status = bf_json_line_text(l, "status")))

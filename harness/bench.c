@@ -23,7 +23,8 @@ typedef struct bench {
     bf_case_list cases;
     bf_discovery found;
     bf_record *record;
-    long timed, invalid, unsettled, failed;
+    long timed, invalid, unsettled, failed, refused;
+    int proved[BF_MAX_DEVICES];
     double memcpy_bandwidth; /* bytes read and written a second, one thread; 0: not measured */
     size_t done, total;
 } bench;
@@ -170,6 +171,7 @@ static void show_row(const bench *b, const bf_device *d, const bf_case *c, const
 static void parent_ready(bf_worker *w) {
     device_work *d = w->user;
     bf_record_line(d->b->record, bf_record_device(&d->b->found.device[d->device], 1));
+    d->b->proved[d->device] = 1;
 }
 
 static void parent_done(bf_worker *w, size_t index, const void *data) {
@@ -204,7 +206,7 @@ static void parent_refused(bf_worker *w, const char *why) {
     printf("REFUSED   %s %s: %s\n", dev->backend->name, dev->name, why);
     bf_record_line(d->b->record, json_pack("{s:s, s:s, s:i, s:s}", "type", "refused", "backend", dev->backend->name,
                                            "device", dev->index, "why", why));
-    d->b->failed++;
+    d->b->failed++, d->b->refused++;
 }
 
 /* One plain memcpy in one thread: the figure people know, for reference only. */
@@ -288,13 +290,18 @@ int bf_command_bench(bf_options *o) {
     if (!status) {
         printf("\n%ld timed (%ld INVALID, %ld unsettled), %ld not timed\n", b.timed, b.invalid, b.unsettled, b.failed);
         status = b.failed || b.invalid || interrupted ? BF_EXIT_FAILED : BF_EXIT_OK;
+        if (b.refused && !interrupted && bf_select_proved(&o->select, &b.found, b.proved, &err)) {
+            fprintf(stderr, "blackframe: %s\n", err.text);
+            status = BF_EXIT_NO_DEVICE;
+        }
         bf_record_line(b.record, json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "type", "summary", "timed",
                                            (json_int_t)b.timed, "invalid", (json_int_t)b.invalid, "unsettled",
                                            (json_int_t)b.unsettled, "not_timed", (json_int_t)b.failed, "interrupted", interrupted));
     } else
         fprintf(stderr, "blackframe: %s\n", err.text);
     bf_case_list_free(&b.cases);
-    if (b.record && bf_record_close(b.record, &err)) {
+    if (b.record && status == BF_EXIT_USAGE && !b.done) bf_record_abandon(b.record);
+    else if (b.record && bf_record_close(b.record, &err)) {
         fprintf(stderr, "blackframe: %s\n", err.text);
         status = BF_EXIT_USAGE;
     }

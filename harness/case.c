@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fill.h"
+#include "guess.h"
 #include "number.h"
 #include "utf8.h"
 
@@ -54,60 +55,19 @@ static int complain(const parser *p, const char *format, ...) {
     return p->lineno ? bf_fail(p->err, "%s:%d: %s", p->file, p->lineno, text) : bf_fail(p->err, "%s: %s", p->file, text);
 }
 
-/* ---- what was meant ---- */
-
-/* Edits (insert, delete, replace, swap neighbours) from a to b; names longer than the table count as far. */
-static int distance(const char *a, const char *b) {
-    enum { LONGEST = 32 };
-    int d[LONGEST + 1][LONGEST + 1];
-    int n = (int)strnlen(a, LONGEST + 1), m = (int)strnlen(b, LONGEST + 1);
-    if (n > LONGEST || m > LONGEST) return LONGEST;
-    for (int i = 0; i <= n; i++)
-        for (int j = 0; j <= m; j++) {
-            int best = i && j ? d[i - 1][j - 1] + (a[i - 1] != b[j - 1]) : i + j;
-            if (i && d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-            if (j && d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-
-typedef struct guess { /* the names that would have been right, and the nearest of them */
-    const char *wanted, *nearest;
-    int best, length;
-    char list[512];
-} guess;
-
-static void guess_add(guess *g, const char *name) {
-    int d = distance(g->wanted, name);
-    if (!g->nearest || d < g->best) g->nearest = name, g->best = d;
-    int room = (int)sizeof g->list - g->length;
-    int n = snprintf(g->list + g->length, (size_t)room, "%s%s", g->length ? ", " : "", name);
-    g->length += n < room ? n : room - 1;
-}
-
-/* "did you mean k?" where one name is near, else all of them. */
-static const char *guess_text(guess *g, char *text, size_t room) {
-    int near = g->nearest && g->best <= ((int)strlen(g->nearest) + 2) / 3;
-    snprintf(text, room, near ? "did you mean %s?" : "known: %s", near ? g->nearest : g->list);
-    return text;
-}
-
 static int unknown_op(const parser *p, const char *name) {
-    guess g = {.wanted = name};
+    bf_guess g = {.wanted = name};
     char text[600];
-    for (int i = 0; bf_ops[i]; i++) guess_add(&g, bf_ops[i]->name);
-    return complain(p, "unknown op '%.64s' (%s)", name, guess_text(&g, text, sizeof text));
+    for (int i = 0; bf_ops[i]; i++) bf_guess_add(&g, bf_ops[i]->name);
+    return complain(p, "unknown op '%.64s' (%s)", name, bf_guess_text(&g, text, sizeof text));
 }
 
 static int unknown_key(const parser *p, const char *key) {
-    guess g = {.wanted = key};
+    bf_guess g = {.wanted = key};
     char text[600];
-    for (const bf_field *f = p->op->fields; f->key; f++) guess_add(&g, f->key);
-    for (int i = 0; i < COMMON_KEYS; i++) guess_add(&g, common_key[i]);
-    return complain(p, "%.64s: %s has no such key (%s)", key, p->op->name, guess_text(&g, text, sizeof text));
+    for (const bf_field *f = p->op->fields; f->key; f++) bf_guess_add(&g, f->key);
+    for (int i = 0; i < COMMON_KEYS; i++) bf_guess_add(&g, common_key[i]);
+    return complain(p, "%.64s: %s has no such key (%s)", key, p->op->name, bf_guess_text(&g, text, sizeof text));
 }
 
 /* ---- one value ---- */
@@ -136,9 +96,9 @@ static int set_type(const parser *p, const bf_field *f, const char *value, bf_ca
         c->problem.type[f->slot] = t;
         return 0;
     }
-    guess g = {.wanted = value};
+    bf_guess g = {.wanted = value};
     for (int i = BF_NONE; i < BF_DTYPES; i++)
-        if (f->types & 1u << i) guess_add(&g, bf_dtype_name((bf_dtype)i));
+        if (f->types & 1u << i) bf_guess_add(&g, bf_dtype_name((bf_dtype)i));
     return complain(p, "%s=%.64s: %s (known: %s)", f->key, value,
                     t == BF_NONE && !none ? "not an element type" : "not a type this op takes here", g.list);
 }
@@ -153,28 +113,32 @@ static int set_param(const parser *p, const bf_field *f, const char *value, bf_c
     if (f->min < f->max && !(v >= (double)f->min && v <= (double)f->max))
         return complain(p, "%s=%.64s: out of range (%lld to %lld)", f->key, value, (long long)f->min, (long long)f->max);
     if (f->multiple && v != floor(v)) return complain(p, "%s=%.64s: not an integer", f->key, value);
+    int power;
+    if (f->kind == BF_FIELD_POWER && (frexp(v, &power) != 0.5 || abs(power - 1) > 300))
+        return complain(p, "%s=%.64s: not a power of two (2^-300 to 2^300)", f->key, value);
     c->problem.param[f->slot] = v;
     return 0;
 }
 
 static int set_choice(const parser *p, const bf_field *f, const char *value, bf_case *c) {
-    guess g = {.wanted = value};
+    bf_guess g = {.wanted = value};
     char text[600];
     for (int i = 0; f->choices[i]; i++) {
         if (!strcmp(f->choices[i], value)) {
             c->problem.param[f->slot] = i;
             return 0;
         }
-        guess_add(&g, f->choices[i]);
+        bf_guess_add(&g, f->choices[i]);
     }
-    return complain(p, "%s=%.64s: unknown (%s)", f->key, value, guess_text(&g, text, sizeof text));
+    return complain(p, "%s=%.64s: unknown (%s)", f->key, value, bf_guess_text(&g, text, sizeof text));
 }
 
 static int set_field(const parser *p, const bf_field *f, const char *value, bf_case *c) {
     switch (f->kind) {
     case BF_FIELD_DIM: return set_dim(p, f, value, c);
     case BF_FIELD_TYPE: return set_type(p, f, value, c);
-    case BF_FIELD_PARAM: return set_param(p, f, value, c);
+    case BF_FIELD_PARAM:
+    case BF_FIELD_POWER: return set_param(p, f, value, c);
     case BF_FIELD_CHOICE: return set_choice(p, f, value, c);
     }
     return complain(p, "%s: op %s declares a field of no kind", f->key, p->op->name);
@@ -188,10 +152,10 @@ static int set_common(const parser *p, int key, const char *value, bf_case *c) {
             c->fill = bf_fill_name((bf_fill)f);
             return 0;
         }
-        guess g = {.wanted = value};
+        bf_guess g = {.wanted = value};
         char text[600];
-        for (int i = 0; i < BF_FILLS; i++) guess_add(&g, bf_fill_name((bf_fill)i));
-        return complain(p, "fill=%.64s: unknown (%s)", value, guess_text(&g, text, sizeof text));
+        for (int i = 0; i < BF_FILLS; i++) bf_guess_add(&g, bf_fill_name((bf_fill)i));
+        return complain(p, "fill=%.64s: unknown (%s)", value, bf_guess_text(&g, text, sizeof text));
     }
     if (key == SEED) {
         int rc = bf_number_u64(value, &c->seed);
@@ -238,7 +202,8 @@ static void put_field(writer *w, const bf_field *f, const bf_case *c) {
     switch (f->kind) {
     case BF_FIELD_DIM: put(w, " %s=%lld", f->key, (long long)q->dim[f->slot]); break;
     case BF_FIELD_TYPE: put(w, " %s=%s", f->key, bf_dtype_name(q->type[f->slot])); break;
-    case BF_FIELD_PARAM: put(w, " %s=%s", f->key, bf_number_text(q->param[f->slot], number)); break;
+    case BF_FIELD_PARAM:
+    case BF_FIELD_POWER: put(w, " %s=%s", f->key, bf_number_text(q->param[f->slot], number)); break;
     case BF_FIELD_CHOICE: put(w, " %s=%s", f->key, f->choices[(int)q->param[f->slot]]); break;
     }
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "atomic_file.h"
+#include "devices.h"
 #include "options.h"
 #include "record.h"
 #include "runner.h"
@@ -25,6 +26,7 @@ typedef struct tally {
     long status[BF_ERROR + 1];
     double worst;
     double seconds;
+    long judged, hollow; /* outputs whose error was measured; rows right without one: all NaN or infinite, as the reference is */
     int caught; /* twins */
 } tally;
 
@@ -79,6 +81,7 @@ static int child_job(bf_worker *w, size_t index, void *out) {
         d->prepared_case = (int)j.case_index;
         d->prepared.archive = d->k->archive.stream ? fileno(d->k->archive.stream) : 0;
     }
+    bf_worker_alive();
     const bf_device *dev = &d->k->found.device[d->device];
     const bf_kernel *kernel = bf_kernel_at(j.kernel_index);
     char dump[4096] = "";
@@ -110,19 +113,25 @@ static void progress(check *k, const char *what) {
     fflush(stderr);
 }
 
+/* A word for a shell: as it is where nothing in it means anything to one. */
+static void quoted(const char *word, size_t n) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/^%@";
+    if (n && strspn(word, plain) >= n) {
+        printf("%.*s ", (int)n, word);
+        return;
+    }
+    putchar('\'');
+    for (size_t i = 0; i < n; i++) fputs(word[i] == '\'' ? "'\\''" : (char[]){word[i], 0}, stdout);
+    fputs("' ", stdout);
+}
+
 static void again(check *k, const bf_device *d, const bf_kernel *kernel, const bf_case *c) {
     printf("     again: %s check%s --backend %s --kernel %s ", k->o->program, k->o->select.twins ? " --twins" : "",
            d->backend->name, kernel->name);
-    const char *tensor = c->real && c->file ? strrchr(c->file, ':') : NULL;
-    if (!tensor) {
-        puts(c->line);
-        return;
-    }
-    printf("--weights %s --tensor '%s' ", k->o->select.weights, tensor + 1);
-    /* m and k are the tensor's. */
+    if (c->tensor) printf("--weights "), quoted(k->o->select.weights, strlen(k->o->select.weights)), printf("--tensor "), quoted(c->tensor, strlen(c->tensor));
     for (const char *p = c->line; *p;) {
         size_t n = strcspn(p, " ");
-        if (strncmp(p, "m=", 2) && strncmp(p, "k=", 2)) printf("%.*s ", (int)n, p);
+        if (!c->tensor || (strncmp(p, "m=", 2) && strncmp(p, "k=", 2))) quoted(p, n); /* m and k are the tensor's */
         p += n + (p[n] == ' ');
     }
     puts("");
@@ -137,6 +146,9 @@ static void show_row(check *k, const bf_device *d, const bf_kernel *kernel, cons
     printf("%-10s %s %s: %s%s%s\n", bf_status_name(v->status), d->backend->name, kernel->name, c->line,
            c->real && c->file ? "  of " : "", c->real && c->file ? c->file : "");
     if (v->status == BF_PASS || v->status == BF_SKIP) {
+        if (v->nan || v->inf)
+            printf("     of %lld outputs %lld are NaN and %lld infinite, as the reference's\n", (long long)v->outputs, (long long)v->nan,
+                   (long long)v->inf);
         if (v->note[0]) printf("     %s\n", v->note);
         return;
     }
@@ -177,6 +189,8 @@ static void take(check *k, int device, uint32_t case_index, uint32_t kernel_inde
     t->status[s]++;
     t->seconds += seconds;
     if (!(v->worst <= t->worst)) t->worst = v->worst;
+    long long finite = v->outputs - v->nan - v->inf;
+    t->judged += finite, t->hollow += s == BF_PASS && v->outputs && !finite;
     /* Only a judged difference counts: a crash of a twin proves nothing. */
     if (s == BF_FAIL && v->mismatched) t->caught++;
     k->counts[s]++, k->done++;
@@ -232,7 +246,16 @@ static void parent_refused(bf_worker *w, const char *why) {
 
 /* ---- the end ---- */
 
+/* Rows arrive as devices finish them; the table is the same for every run. */
+static int by_kernel(const void *a, const void *b) {
+    const tally *x = a, *y = b;
+    if (x->device != y->device) return x->device - y->device;
+    int op = strcmp(x->kernel->op, y->kernel->op);
+    return op ? op : strcmp(x->kernel->name, y->kernel->name);
+}
+
 static void table(check *k) {
+    qsort(k->tallies, k->tally_count, sizeof *k->tallies, by_kernel);
     printf("\n%-11s %-34s %7s %7s %7s %12s\n", "backend", "kernel", "cases", "pass", "fail", "worst/bound");
     for (size_t i = 0; i < k->tally_count; i++) {
         tally *t = &k->tallies[i];
@@ -240,7 +263,8 @@ static void table(check *k) {
         for (int s = 0; s <= BF_ERROR; s++) all += t->status[s];
         long skipped = t->status[BF_SKIP];
         char worst[32] = "exact";
-        if (!(t->worst == 0)) snprintf(worst, sizeof worst, "%.4f", t->worst);
+        if (!t->judged) strcpy(worst, "-");
+        else if (!(t->worst == 0)) snprintf(worst, sizeof worst, "%.4f", t->worst);
         printf("%-11s %-34s %7ld %7ld %7ld %12s", k->found.device[t->device].backend->name, t->kernel->name, all,
                t->status[BF_PASS], all - t->status[BF_PASS] - skipped, worst);
         if (skipped) printf("  %ld skipped", skipped);
@@ -248,6 +272,7 @@ static void table(check *k) {
         if (t->status[BF_CRASH]) printf("  %ld crashed", t->status[BF_CRASH]);
         if (t->status[BF_HANG]) printf("  %ld hung", t->status[BF_HANG]);
         if (t->status[BF_ERROR]) printf("  %ld errors", t->status[BF_ERROR]);
+        if (t->hollow) printf("  %ld all NaN or inf, as the reference", t->hollow);
         puts("");
     }
 }
@@ -255,6 +280,8 @@ static void table(check *k) {
 /* Every twin must be caught by the witness named after it, on every backend that has it. */
 static long twins_escaped(check *k, long *caught) {
     long escaped = 0;
+    const bf_selection *s = &k->o->select;
+    int some = s->word_count || s->suite_count || s->shards;
     printf("\n%-11s %-40s %-14s %s\n", "backend", "twin", "defect", "verdict");
     for (int d = 0; d < k->found.devices; d++)
         for (size_t i = 0; i < bf_kernel_count(); i++) {
@@ -264,6 +291,7 @@ static long twins_escaped(check *k, long *caught) {
             tally *t = NULL;
             for (size_t n = 0; n < k->tally_count; n++)
                 if (k->tallies[n].device == d && k->tallies[n].kernel == twin) t = &k->tallies[n];
+            if (!t && some) continue; /* not every case was asked for */
             int ok = t && t->caught;
             printf("%-11s %-40s %-14s %s\n", k->found.device[d].backend->name, twin->name, twin->twin,
                    ok ? "CAUGHT" : t ? "ESCAPED" : "NO WITNESS");
@@ -293,6 +321,7 @@ static int summary(check *k, size_t jobs_wanted) {
     if (stop && !interrupted && k->done < jobs_wanted)
         printf("\nstopped at the first failure, after %zu of %zu\n", k->done, jobs_wanted);
     if (interrupted) printf("\ninterrupted after %zu of %zu\n", k->done, jobs_wanted);
+    if (!k->o->select.backends) bf_devices_no_gpu(stdout, &k->found);
     printf("\n%ld passed, %ld failed, %ld skipped\n", passed, failed, skipped);
     return failed || interrupted ? BF_EXIT_FAILED : BF_EXIT_OK;
 }
@@ -301,6 +330,11 @@ static void announce(check *k) {
     for (int i = 0; i < k->found.devices; i++) {
         const bf_device *d = &k->found.device[i];
         printf("device     %s: %s, %s, %s\n", d->backend->name, d->name, d->arch, d->object);
+    }
+    for (int i = 0; i < k->found.findings; i++) {
+        const bf_finding *f = &k->found.finding[i];
+        printf("not used   %s: %s (mend: %s)\n", f->what, f->why, f->mend);
+        bf_record_line(k->record, bf_record_finding(f));
     }
     fflush(stdout);
 }
@@ -318,7 +352,7 @@ static int run_devices(check *k, bf_error *err) {
         jobs += work[i].jobs.count;
         /* The processor's own kernels are the last to start: they take the least time, and fill what the longer ones leave. */
         worker[devices - 1 - i] = (bf_worker){.user = &work[i], .jobs = work[i].jobs.count, .row_bytes = sizeof(bf_row),
-                                .timeout = k->o->timeout, .open = child_open, .job = child_job, .ready = parent_ready, .done = parent_done,
+                                .timeout = k->o->timeout, .prepares = 1, .open = child_open, .job = child_job, .ready = parent_ready, .done = parent_done,
                                 .lost = parent_lost, .refused = parent_refused};
     }
     k->total = jobs;
@@ -340,7 +374,8 @@ static void cleanup(check *k) {
 
 static int fail(check *k, int status, const bf_error *err) {
     fprintf(stderr, "blackframe: %s\n", err->text);
-    if (k->record) bf_record_close(k->record, NULL);
+    if (k->done) bf_record_close(k->record, NULL); /* what is known is not lost */
+    else bf_record_abandon(k->record);
     cleanup(k);
     return status;
 }
@@ -374,6 +409,7 @@ int bf_command_check(bf_options *o) {
     int status = bf_select_devices(&o->select, &k->found, &err);
     if (status) return fail(k, status, &err);
     if (o->exhaustive || o->chain) {
+        if (!status && bf_check_kernels_options(o, &err)) return fail(k, BF_EXIT_USAGE, &err);
         status = bf_command_check_kernels(o, &k->found);
         cleanup(k);
         return status;

@@ -26,15 +26,35 @@ typedef struct work {
     struct {
         const bf_kernel *kernel;
         bf_dtype to;
-    } job[64];
+    } *job; /* room for two a kernel */
     size_t jobs;
     bf_record *record;
-    long passed, failed;
+    long passed, failed, skipped;
+    int refused, proved;
     bf_context *context;
 } work;
 
 static void add(work *e, const bf_kernel *k, bf_dtype to) {
-    if (e->jobs < sizeof e->job / sizeof *e->job) e->job[e->jobs].kernel = k, e->job[e->jobs++].to = to;
+    e->job[e->jobs].kernel = k, e->job[e->jobs++].to = to;
+}
+
+int bf_check_kernels_options(const bf_options *o, bf_error *err) {
+    const bf_selection *s = &o->select;
+    const char *what = o->exhaustive ? "--exhaustive" : "--chain";
+    const char *other = s->suite_count ? "--suite" : s->weights ? "--weights" : s->tier ? "--tier" : s->shards ? "--shard" : s->twins ? "--twins"
+                        : s->best ? "--best" : o->dump ? "--dump" : o->archive ? "--archive" : o->junit ? "--junit" : o->exhaustive && o->chain ? "--chain" : NULL;
+    if (other) return bf_fail(err, "check %s goes over kernels, not cases: leave out %s", what, other);
+    if (o->exhaustive && s->word_count)
+        return bf_fail(err, "check --exhaustive goes over all patterns of convert, not cases: leave out '%.60s'", s->words[0]);
+    for (int i = 0; i < s->word_count; i++)
+        if (!bf_op_find(s->words[i])) return bf_fail(err, "check --chain goes over kernels, not cases: '%.60s' is no op", s->words[i]);
+    return 0;
+}
+
+static int op_wanted(const bf_selection *s, const char *op) {
+    int wanted = !s->word_count;
+    for (int i = 0; i < s->word_count; i++) wanted |= !strcmp(s->words[i], op);
+    return wanted;
 }
 
 static void collect(work *e) {
@@ -42,7 +62,7 @@ static void collect(work *e) {
         const bf_kernel *k = bf_kernel_at(i);
         if (k->target != e->device->backend->target || k->role == BF_TWIN) continue;
         if ((k->available && !k->available()) || (e->o->select.kernel && fnmatch(e->o->select.kernel, k->name, 0))) continue;
-        if (e->o->chain && k->chain && bf_subject_formats(k)) add(e, k, BF_NONE);
+        if (e->o->chain && k->chain && bf_subject_formats(k) && op_wanted(&e->o->select, k->op)) add(e, k, BF_NONE);
         bf_problem p = {.dim = {[CONVERT_N] = 1 << 20}, .type = {[CONVERT_X] = BF_F32}};
         for (int t = 0; e->o->exhaustive && !strcmp(k->op, "convert") && t < 2; t++) {
             p.type[CONVERT_Y] = t ? BF_F16 : BF_BF16;
@@ -53,7 +73,7 @@ static void collect(work *e) {
 
 static int child_open(bf_worker *w, bf_error *err) {
     work *e = w->user;
-    e->context = e->device->backend->open(e->device, err);
+    e->context = bf_open_proved(e->device, err);
     return e->context ? 0 : -1;
 }
 
@@ -76,7 +96,7 @@ static void done(bf_worker *w, size_t i, const void *data) {
     work *e = w->user;
     const bf_row *row = data;
     const bf_verdict *v = &row->verdict;
-    *(v->status == BF_PASS ? &e->passed : &e->failed) += 1;
+    *(v->status == BF_PASS ? &e->passed : v->status == BF_SKIP ? &e->skipped : &e->failed) += 1;
     printf("%-10s %s %s", bf_status_name(v->status), e->device->backend->name, e->job[i].kernel->name);
     if (e->job[i].to == BF_NONE)
         printf(" chain of additions: %s\n", v->note);
@@ -106,7 +126,28 @@ static void lost(bf_worker *w, size_t i, bf_status status, const char *why) {
 static void refused(bf_worker *w, const char *why) {
     work *e = w->user;
     printf("REFUSED    %s: %s\n", e->device->backend->name, why);
-    e->failed++;
+    e->failed++, e->refused = 1;
+}
+static void ready(bf_worker *w) { ((work *)w->user)->proved = 1; }
+
+/* Totals, record, and what a device that computes nothing means. An exit status. */
+static int finish(const bf_options *o, const bf_discovery *found, const work *e, size_t count, bf_record *record) {
+    long passed = 0, failed = 0, skipped = 0;
+    int proved[BF_MAX_DEVICES] = {0}, refused = 0, status;
+    bf_error err = {{0}};
+    for (size_t i = 0; i < count; i++) {
+        passed += e[i].passed, failed += e[i].failed, skipped += e[i].skipped, refused |= e[i].refused;
+        proved[e[i].device - found->device] = e[i].proved;
+    }
+    printf("\n%ld passed, %ld failed, %ld skipped\n", passed, failed, skipped);
+    status = failed ? BF_EXIT_FAILED : BF_EXIT_OK;
+    if (refused && bf_select_proved(&o->select, found, proved, &err)) {
+        fprintf(stderr, "blackframe: %s\n", err.text);
+        status = BF_EXIT_NO_DEVICE;
+    }
+    if (!bf_record_close(record, &err)) return status;
+    fprintf(stderr, "blackframe: %s\n", err.text);
+    return BF_EXIT_USAGE;
 }
 
 int bf_command_check_kernels(bf_options *o, const bf_discovery *found) {
@@ -114,36 +155,33 @@ int bf_command_check_kernels(bf_options *o, const bf_discovery *found) {
     work *e = calloc(BF_MAX_DEVICES, sizeof *e);
     bf_worker *w = calloc(BF_MAX_DEVICES, sizeof *w);
     bf_record *record = e && w ? bf_record_open(o->json, NULL, &err) : NULL;
-    if (!record) {
-        fprintf(stderr, "blackframe: %s\n", err.text);
-        free(e), free(w);
-        return BF_EXIT_USAGE;
-    }
-    bf_record_line(record, bf_record_run("check", o->argc, o->argv));
     size_t count = 0, jobs = 0;
-    for (int i = 0; i < found->devices; i++) {
+    int status = record ? BF_EXIT_OK : BF_EXIT_USAGE, parallel = o->parallel ? o->parallel : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    for (int i = 0; !status && i < found->devices; i++) {
         if (o->exhaustive && !o->select.backends && found->device[i].backend->target != BF_CPU && !found->device[i].backend->gpu) continue;
         work *x = &e[count];
-        *x = (work){.o = o, .device = &found->device[i], .record = record};
+        *x = (work){.o = o, .device = &found->device[i], .record = record, .job = calloc(2 * bf_kernel_count() + 1, sizeof *x->job)};
+        if (!x->job) {
+            status = BF_EXIT_USAGE, bf_fail(&err, "out of memory");
+            break;
+        }
         collect(x);
         jobs += x->jobs;
-        /* A job is 2^32 conversions: the usual watchdog would bite. */
-        w[count++] = (bf_worker){.user = x, .jobs = x->jobs, .row_bytes = sizeof(bf_row), .timeout = 60 * o->timeout,
-                                 .open = child_open, .job = child_job, .done = done, .lost = lost, .refused = refused};
+        /* A job of --exhaustive is 2^32 conversions: the usual watchdog would bite. */
+        w[count++] = (bf_worker){.user = x, .jobs = x->jobs, .row_bytes = sizeof(bf_row), .timeout = (o->exhaustive ? 60 : 1) * o->timeout,
+                                 .open = child_open, .job = child_job, .ready = ready, .done = done, .lost = lost, .refused = refused};
     }
-    int status = BF_EXIT_OK;
-    if (!jobs) {
-        bf_fail(&err, "no such kernel matches: nothing was checked");
-        status = BF_EXIT_USAGE;
-    } else if (bf_workers_run(w, count, 1, NULL, &err))
-        status = BF_EXIT_USAGE;
-    long passed = 0, failed = 0;
-    for (size_t i = 0; i < count; i++) passed += e[i].passed, failed += e[i].failed;
-    if (status)
+    if (!status && !jobs) status = BF_EXIT_USAGE, bf_fail(&err, "no such kernel matches: nothing was checked");
+    if (!status) {
+        bf_record_line(record, bf_record_run("check", o->argc, o->argv));
+        /* The exhaustive one has threads of its own. */
+        if (bf_workers_run(w, count, o->exhaustive ? 1 : parallel, NULL, &err)) status = BF_EXIT_USAGE;
+    }
+    if (status) {
         fprintf(stderr, "blackframe: %s\n", err.text);
-    else
-        printf("\n%ld passed, %ld failed, 0 skipped\n", passed, failed), status = failed ? BF_EXIT_FAILED : BF_EXIT_OK;
-    bf_record_close(record, NULL);
+        bf_record_abandon(record);
+    } else status = finish(o, found, e, count, record);
+    for (size_t i = 0; e && i < count; i++) free(e[i].job);
     free(e), free(w);
     return status;
 }

@@ -63,7 +63,7 @@ void bf_verdict_mismatch(bf_verdict *v, const bf_tensor *t, int64_t index, doubl
 }
 
 static void count(bf_verdict *v, double got) {
-    v->outputs++;
+    v->outputs++, v->elements++;
     v->nan += isnan(got) != 0;
     v->inf += isinf(got) != 0;
     v->zero += got == 0;
@@ -92,8 +92,13 @@ void bf_verdict_bounded(bf_verdict *v, const bf_tensor *t, int64_t index, bf_wan
         return;
     }
     if (class != BF_ALLOW_FINITE) {
-        /* A finite reference of known sign: an infinity of the other sign is not an overflow of it. */
-        if (class == BF_ALLOW_INF && w.allow == BF_ALLOW_INF && isinf(w.value) && got != w.value)
+        /* A reference of known sign: an infinity of the other sign is not an overflow of it. */
+        double sign = w.allow == BF_ALLOW_INF                         ? (isinf(w.value) ? w.value : NAN)
+                      : w.allow != (BF_ALLOW_FINITE | BF_ALLOW_INF) ? NAN
+                      : w.infinity != 0                               ? w.infinity
+                      : fabs(w.value) > w.bound                       ? w.value
+                                                                      : NAN;
+        if (class == BF_ALLOW_INF && !isnan(sign) && signbit(got) != signbit(sign))
             bf_verdict_mismatch(v, t, index, w.value, want_bits, w.bound, "infinity of the wrong sign");
         return;
     }
@@ -130,9 +135,9 @@ void bf_verdict_end(bf_verdict *v, const bf_case *c) {
     }
     /* Real weights may hold whole tensors of zeros; there an agreement to the last bit is enough. */
     int expects_zeros = (c->expect && !strcmp(c->expect, "zeros")) || (c->real && v->worst == 0);
-    if (v->status == BF_PASS && v->zero * 2 > v->outputs && !expects_zeros) {
+    if (v->status == BF_PASS && v->zero * 2 > v->elements && !expects_zeros) {
         v->status = BF_MISTRUSTED;
         bf_verdict_note(v, "%lld of %lld outputs are exact zeros and the case does not say expect=zeros",
-                        (long long)v->zero, (long long)v->outputs);
+                        (long long)v->zero, (long long)v->elements);
     }
 }

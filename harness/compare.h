@@ -14,6 +14,8 @@ typedef struct bf_want {
     double bound; /* >= 0, 0 = exact; a NaN here or in value fails any finite output */
     double prob;  /* the probabilistic bound; 0: none */
     int allow;
+    /* Allowed are finite values and infinities: of this sign (+-1; NaN: either); 0: of value's, where |value| > bound makes it certain. */
+    double infinity;
 } bf_want;
 
 /* Empties the verdict: status PASS, nothing seen. */
@@ -26,7 +28,7 @@ void bf_verdict_exact(bf_verdict *, const bf_tensor *tensor, int64_t index, uint
 void bf_verdict_mismatch(bf_verdict *, const bf_tensor *tensor, int64_t index, double want, uint64_t want_bits,
                          double bound, const char *why);
 /* FAIL when anything mismatched or nothing was looked at; MISTRUSTED when more than half of the elements that bounded
- * and exact were given are exact zeros and the case does not expect zeros. Outputs judged by the op itself may be
+ * and exact were given (v->elements) are exact zeros and the case does not expect zeros. Outputs judged by the op itself may be
  * added to v->outputs; they do not dilute the zeros. */
 void bf_verdict_end(bf_verdict *, const bf_case *);
 /* Appends to the note, printf-like. */

@@ -248,7 +248,8 @@ int bf_command_compare_outputs(bf_options *o) {
         bf_record_line(c.record, json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "type", "summary", "compared", (json_int_t)c.both, "beyond", (json_int_t)c.beyond,
                                            "only_a", (json_int_t)c.alone[0], "only_b", (json_int_t)c.alone[1], "ulps", o->ulps));
     }
-    if (c.record && bf_record_close(c.record, rc ? NULL : &err)) rc = -1;
+    if (rc) bf_record_abandon(c.record);
+    else if (c.record && bf_record_close(c.record, &err)) rc = -1;
     for (int i = 0; i < 2; i++) bf_archive_free(&c.side[i]);
     free(c.kernel);
     if (rc) fprintf(stderr, "blackframe: %s\n", err.text);

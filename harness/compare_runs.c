@@ -137,7 +137,8 @@ int bf_command_compare(bf_options *o) {
                                            "ambiguous", (json_int_t)c.verdict[BF_AMBIGUOUS], "broken", (json_int_t)c.broken,
                                            "threshold", o->threshold));
     }
-    if (c.record && bf_record_close(c.record, rc ? NULL : &err)) rc = -1;
+    if (rc) bf_record_abandon(c.record);
+    else if (c.record && bf_record_close(c.record, &err)) rc = -1;
     for (int i = 0; i < 2; i++) bf_bench_list_free(&c.side[i]);
     if (rc) fprintf(stderr, "blackframe: %s\n", err.text);
     return rc ? BF_EXIT_USAGE : status;

@@ -34,13 +34,21 @@ void bf_devices_print(FILE *f, const bf_discovery *d) {
         fprintf(f, "  %s: %s\n      mend: %s\n", d->finding[i].what, d->finding[i].why, d->finding[i].mend);
 }
 
+void bf_devices_no_gpu(FILE *f, const bf_discovery *d) {
+    int simt = 0;
+    for (int i = 0; i < d->devices; i++) {
+        if (d->device[i].backend->gpu) return;
+        simt |= d->device[i].backend->target != BF_CPU;
+    }
+    fprintf(f, "\nno GPU ran%s\n", simt ? ": the GPU kernels' source was executed on the processor (simt)" : "");
+}
+
 json_t *bf_devices_json(const bf_discovery *d) {
     json_t *devices = json_array(), *findings = json_array();
     int bad = !devices || !findings;
     for (int i = 0; i < d->devices && !bad; i++) bad = json_array_append_new(devices, bf_record_device(&d->device[i], -1));
     for (int i = 0; i < d->findings && !bad; i++)
-        bad = json_array_append_new(findings, json_pack("{s:s, s:s, s:s, s:s}", "type", "finding", "what", d->finding[i].what, "why", d->finding[i].why,
-                                                        "mend", d->finding[i].mend));
+        bad = json_array_append_new(findings, bf_record_finding(&d->finding[i]));
     json_t *all = bad ? NULL : json_pack("{s:O, s:O}", "devices", devices, "findings", findings);
     json_decref(devices);
     json_decref(findings);

@@ -55,5 +55,7 @@ int bf_kfd_arch(const bf_system *, const char *pci, char *arch, size_t room);
  * owns the reference; NULL when out of memory. */
 void bf_devices_print(FILE *, const bf_discovery *);
 json_t *bf_devices_json(const bf_discovery *);
+/* Says that no GPU is among the devices, if so: results of simt must not be taken for a GPU's. */
+void bf_devices_no_gpu(FILE *, const bf_discovery *);
 
 #endif

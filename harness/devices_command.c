@@ -24,9 +24,10 @@ static int show(const bf_options *o, const bf_discovery *found, bf_error *err) {
     if (o->json && !(r = bf_record_open(o->json, NULL, err))) return BF_EXIT_USAGE;
     if (o->numerics) numerics = bf_card(o, found, r ? start(r, o, found) : NULL, stdout, err);
     else if (r) start(r, o, found);
-    if (numerics > 0) bf_fail(err, "a device or a probe failed");
-    if (r && bf_record_close(r, numerics ? NULL : err)) return BF_EXIT_USAGE;
-    return numerics > 0 ? BF_EXIT_FAILED : numerics ? BF_EXIT_USAGE : BF_EXIT_OK;
+    if (numerics == 1) bf_fail(err, "a device or a probe failed");
+    if (r && numerics < 0) bf_record_abandon(r);
+    else if (r && bf_record_close(r, numerics ? NULL : err)) return BF_EXIT_USAGE;
+    return numerics == 3 ? BF_EXIT_NO_DEVICE : numerics > 0 ? BF_EXIT_FAILED : numerics ? BF_EXIT_USAGE : BF_EXIT_OK;
 }
 
 int bf_command_devices(bf_options *o) {
@@ -38,6 +39,11 @@ int bf_command_devices(bf_options *o) {
     }
     if (!o->numerics && (o->select.kernel || o->select.twins)) {
         fprintf(stderr, "blackframe: --kernel and --twins are for --numerics\n");
+        free(found);
+        return BF_EXIT_USAGE;
+    }
+    if (o->select.word_count) {
+        fprintf(stderr, "blackframe: devices takes no names: '%.60s' (--backend LIST keeps some)\n", o->select.words[0]);
         free(found);
         return BF_EXIT_USAGE;
     }

@@ -34,6 +34,12 @@ static void fit(char *out, size_t room, const char *text) {
     memcpy(out + head + 3, text + n - tail, tail + 1);
 }
 
+char *bf_printable(const char *text, char *out, size_t room) {
+    fit(out, room, text);
+    make_harmless(out);
+    return out;
+}
+
 int bf_fail(bf_error *err, const char *format, ...) {
     char text[8192]; /* apart from err->text: the arguments may be an earlier error's text */
     va_list ap;

@@ -64,7 +64,7 @@ typedef struct run_check {
 /* Outputs at..at+n of the block must be `want`. The slow pass only names what differs. */
 static void check_run(run_check *c, uint32_t at, uint32_t n, uint16_t want, uint32_t start) {
     const uint16_t *got = c->y.data;
-    c->v->outputs += n;
+    c->v->outputs += n, c->v->elements += n;
     if (!bf_ref_is_finite(c->to, want)) c->v->inf += n;
     if (bf_ref_is_zero(c->to, want)) c->v->zero += n;
     if (all_equal(got + at, n, want)) return;
@@ -78,7 +78,7 @@ static void check_run(run_check *c, uint32_t at, uint32_t n, uint16_t want, uint
 
 static void check_nans(run_check *c, uint32_t at, uint32_t n, uint32_t start) {
     const uint16_t *got = c->y.data;
-    c->v->outputs += n, c->v->nan += n;
+    c->v->outputs += n, c->v->elements += n, c->v->nan += n;
     for (uint32_t i = at; i < at + n; i++) {
         bf_ref_converted r = bf_ref_convert(BF_F32, c->to, 0, c->target, start + i);
         if (r.any_nan ? bf_ref_is_nan(c->to, got[i]) : got[i] == r.bits) continue;

@@ -181,12 +181,25 @@ static int summary(fail *f) {
     return failed || interrupted ? BF_EXIT_FAILED : BF_EXIT_OK;
 }
 
+/* Names those whose description has the word: people come with what they see. */
+static int unknown(const char *word, bf_error *err) {
+    char found[300] = "";
+    size_t n = 0;
+    for (int i = 0; bf_failures[i]; i++) {
+        const bf_fail_entry *e = bf_failures[i];
+        if (!strcasestr(e->name, word) && !strcasestr(e->mechanism, word) && !strcasestr(e->fix, word)) continue;
+        int w = snprintf(found + n, sizeof found - n, "%s%s %s", n ? ", " : "", e->id, e->name);
+        if ((size_t)w >= sizeof found - n) break;
+        n += (size_t)w;
+    }
+    return bf_fail(err, "unknown failure '%.60s' (%s%s`blackframe fail --list` names all)", word, n ? "it stands in: " : "", n ? strcat(found, "; ") : "");
+}
+
 /* The entries named by the words, each once, in the order of the catalogue. */
 static int choose(fail *f, bf_error *err) {
     const bf_selection *s = &f->o->select;
     for (int w = 0; w < s->word_count; w++)
-        if (!bf_failure_find(s->words[w]))
-            return bf_fail(err, "unknown failure '%.60s' (`blackframe fail --list` names them)", s->words[w]);
+        if (!bf_failure_find(s->words[w])) return unknown(s->words[w], err);
     for (int i = 0; bf_failures[i] && f->entries < MAX_ENTRIES; i++) {
         int wanted = !s->word_count;
         for (int w = 0; w < s->word_count; w++) wanted |= bf_failure_find(s->words[w]) == bf_failures[i];
@@ -233,7 +246,7 @@ int bf_command_fail(bf_options *o) {
     else if (!status)
         status = run(f, &err);
     if (err.text[0]) fprintf(stderr, "blackframe: %s\n", err.text);
-    if (f->record) bf_record_close(f->record, NULL);
+    bf_record_abandon(f->record); /* of a run that did not come to its end */
     free(f->result);
     free(f);
     return status;

@@ -1,5 +1,7 @@
 /* list.c: `blackframe list`: ops with their fields, kernels of each target, and with -v the cases that match. */
+#include <fnmatch.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "options.h"
@@ -7,9 +9,17 @@
 static const char *const target_name[] = {"cpu", "cuda", "hip"};
 static const char *const role_name[] = {"tuned", "naive", "twin"};
 
-static void list_ops(void) {
+/* Whether the words, op names or one case line, ask for this op. */
+static int wanted(const bf_selection *s, const char *op) {
+    int is = !s->word_count;
+    for (int i = 0; i < s->word_count; i++) is |= !strcmp(s->words[i], op);
+    return is;
+}
+
+static void list_ops(const bf_selection *s) {
     puts("Ops");
     for (int i = 0; bf_ops[i]; i++) {
+        if (!wanted(s, bf_ops[i]->name)) continue;
         printf("  %-14s %s\n", bf_ops[i]->name, bf_ops[i]->summary);
         for (const bf_field *f = bf_ops[i]->fields; f->key; f++)
             printf("      %-10s %s%s%s%s\n", f->key, f->help, f->fallback ? " (default " : " (required)",
@@ -17,11 +27,20 @@ static void list_ops(void) {
     }
 }
 
+static int listed(const bf_selection *s, const bf_kernel *k) {
+    return (k->role == BF_TWIN) == (s->twins != 0) && wanted(s, k->op) && !(s->kernel && fnmatch(s->kernel, k->name, 0));
+}
+static int any_kernel(const bf_selection *s) {
+    for (size_t i = 0; i < bf_kernel_count(); i++)
+        if (listed(s, bf_kernel_at(i))) return 1;
+    return 0;
+}
+
 static void list_kernels(const bf_selection *s) {
     puts("\nKernels");
     for (size_t i = 0; i < bf_kernel_count(); i++) {
         const bf_kernel *k = bf_kernel_at(i);
-        if ((k->role == BF_TWIN) != (s->twins != 0)) continue;
+        if (!listed(s, k)) continue;
         printf("  %-5s %-34s %-6s %s%s\n", target_name[k->target], k->name, role_name[k->role], k->summary,
                k->available && !k->available() ? "  [not on this processor]" : "");
     }
@@ -66,13 +85,21 @@ int bf_command_list(bf_options *o) {
         markdown();
         return BF_EXIT_OK;
     }
-    list_ops();
-    list_kernels(&o->select);
-    fflush(stdout);
-    if (bf_select_cases(&o->select, &cases, &err)) {
-        fprintf(stderr, "blackframe: %s\n", err.text);
-        return BF_EXIT_USAGE;
+    bf_discovery *found = o->select.require || o->select.backends ? calloc(1, sizeof *found) : NULL;
+    int status = found ? bf_select_devices(&o->select, found, &err) : BF_EXIT_OK;
+    free(found);
+    if (!status && bf_select_cases(&o->select, &cases, &err)) status = BF_EXIT_USAGE;
+    if (!status && !any_kernel(&o->select)) {
+        bf_fail(&err, "no kernel matches%s%s", o->select.kernel ? " --kernel " : "", o->select.kernel ? o->select.kernel : "");
+        bf_case_list_free(&cases);
+        status = BF_EXIT_USAGE;
     }
+    if (status) {
+        fprintf(stderr, "blackframe: %s\n", err.text);
+        return status;
+    }
+    list_ops(&o->select);
+    list_kernels(&o->select);
     printf("\nCases: %zu match%s\n", cases.count, o->verbose ? "" : " (-v prints them)");
     for (size_t i = 0; o->verbose && i < cases.count; i++) printf("  %s\n", cases.item[i].line);
     bf_case_list_free(&cases);

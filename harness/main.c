@@ -1,5 +1,6 @@
 /* main.c: the command. Only this file exits. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static int usage(FILE *f) {
 
 static int run(int argc, char **argv) {
     if (argc < 2) return usage(stderr);
+    if (!strcmp(argv[1], "help") && argc > 2) return run(3, (char *[]){argv[0], argv[2], (char[]){"--help"}, NULL});
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return usage(stdout);
     if (!strcmp(argv[1], "--version")) {
         puts("blackframe " BF_VERSION);
@@ -83,7 +85,14 @@ static void handle_signals(void) {
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write that fails */
 }
 
+/* A closed descriptor would be the next file's: a record mixed with what is printed. */
+static void fill_descriptors(void) {
+    for (int fd = 0; fd <= 2; fd++) /* the wrong way round: what is written still fails */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) _exit(BF_EXIT_USAGE);
+}
+
 int main(int argc, char **argv) {
+    fill_descriptors();
     bf_json_watch();
     handle_signals();
     atexit(printed);

@@ -20,6 +20,7 @@ typedef enum bf_field_kind {
     BF_FIELD_DIM,   /* integer into problem.dim[slot] */
     BF_FIELD_TYPE,  /* dtype into problem.type[slot] */
     BF_FIELD_PARAM, /* number into problem.param[slot] */
+    BF_FIELD_POWER, /* the same, a power of two from 2^-300 to 2^300 */
     BF_FIELD_CHOICE /* one of choices[]; its index into problem.param[slot] */
 } bf_field_kind;
 
@@ -57,6 +58,7 @@ struct bf_case {
     const bf_op *op;
     char *line; /* canonical one-line text; pasted back it gives the same case */
     char *file; /* where it came from; NULL: command line or generated */
+    const char *tensor; /* --weights: its name, inside `file` (PATH:NAME); NULL otherwise */
     int lineno;
     bf_problem problem; /* dims, types, params; addresses NULL */
     const char *fill;   /* name in the table of fills */
@@ -91,6 +93,7 @@ typedef struct bf_verdict {
     double worst_prob; /* the same against the probabilistic sqrt(n) bound; NaN where the op has none */
     double total_error; /* int8 path: largest |y - y_unquantised| / (|W||x|); reported, never judged; else NaN */
     int64_t outputs, mismatched, nan, inf, zero;
+    int64_t elements; /* of the outputs those whose values were counted: the rest an op judged by itself */
     int count; /* entries of first[] */
     bf_mismatch first[BF_MISMATCHES];
     char note[256]; /* why MISTRUSTED, which half of the judgement failed, ...; may be empty */

@@ -75,6 +75,7 @@ static const struct {
     {SCAN, {"read", KEY_READ, NULL, 0, "also time read(2) of the same file, for comparison", 0}},
     {SCAN, {"threads", KEY_THREADS, "N", 0, "threads (all cores)", 0}},
     {ALL, {"verbose", 'v', NULL, 0, "a line for every case (scan: every tensor)", 0}},
+    {ALL, {NULL, 'h', NULL, OPTION_HIDDEN, NULL, 0}},
 };
 
 static const struct {
@@ -221,8 +222,24 @@ static error_t on_option(int key, char *arg, struct argp_state *state) {
     case KEY_PEERS: o->peers = arg ? arg : getenv("GGML") ? getenv("GGML") : ""; break;
     case KEY_BEST: s->best = 1; break;
     case 'v': o->verbose = 1; break;
+    case 'h': argp_state_help(state, stdout, ARGP_HELP_STD_HELP); break;
     case ARGP_KEY_ARG: append(s->words, &s->word_count, 64, arg, p); break;
     default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* Files that are written beside standard output, each once. */
+static int outputs_differ(const bf_options *o, bf_error *err) {
+    const struct {
+        const char *option, *path;
+    } file[] = {{"json", o->json}, {"junit", o->junit}, {"archive", o->archive}};
+    for (int i = 0; i < 3; i++) {
+        if (!file[i].path) continue;
+        if (!strcmp(file[i].path, "-")) return bf_fail(err, "--%s: '-' is no file: standard output is for people; name a file", file[i].option);
+        for (int n = 0; n < i; n++)
+            if (file[n].path && !strcmp(file[n].path, file[i].path))
+                return bf_fail(err, "--%s and --%s: both would write %s: name two files", file[n].option, file[i].option, file[i].path);
     }
     return 0;
 }
@@ -246,5 +263,5 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
     error_t rc = argp_parse(&argp, argc, argv, bf_options_argp_flags, NULL, &p);
     argv[0] = name + 11;
     if (rc) return bf_fail(err, "command line: %s", strerror(rc));
-    return p.failed ? -1 : 0;
+    return p.failed || outputs_differ(o, err) ? -1 : 0;
 }

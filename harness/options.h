@@ -43,6 +43,8 @@ int bf_options_parse(int which, int argc, char **argv, const char *program, bf_o
 int bf_command_check(bf_options *);
 /* `check --exhaustive`, `check --chain`: on the devices found, instead of the cases. */
 int bf_command_check_kernels(bf_options *, const bf_discovery *);
+/* 0, or -1 with err: an option or word that checks of whole kernels do not take. */
+int bf_check_kernels_options(const bf_options *, bf_error *);
 int bf_command_bench(bf_options *);
 int bf_command_list(bf_options *);
 int bf_command_devices(bf_options *);

@@ -108,6 +108,14 @@ int bf_record_close(bf_record *r, bf_error *err) {
     return rc;
 }
 
+void bf_record_abandon(bf_record *r) {
+    if (!r) return;
+    bf_atomic_abandon(&r->json), bf_atomic_abandon(&r->junit);
+    if (r->tests_stream) fclose(r->tests_stream);
+    free(r->tests);
+    free(r);
+}
+
 json_t *bf_json_real(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
 static void processor(char *name, size_t room) {
@@ -143,6 +151,10 @@ json_t *bf_record_device(const bf_device *d, int proved) {
                      "identity", d->identity, "driver", d->driver, "memory", (json_int_t)d->memory, "cache",
                      (json_int_t)d->cache, "units", d->units, "gpu", d->backend->gpu, "proved",
                      proved < 0 ? json_null() : json_boolean(proved));
+}
+
+json_t *bf_record_finding(const bf_finding *f) {
+    return json_pack("{s:s, s:s, s:s, s:s}", "type", "finding", "what", f->what, "why", f->why, "mend", f->mend);
 }
 
 static json_t *mismatch(const bf_mismatch *m) {

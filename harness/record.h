@@ -21,10 +21,14 @@ void bf_record_test(bf_record *, const char *suite, const char *name, double sec
 /* Closes and renames. Also after an interruption. */
 int bf_record_close(bf_record *, bf_error *);
 
+/* Instead: nothing is replaced; for commands that did nothing. */
+void bf_record_abandon(bf_record *);
+
 /* The first line of every record: command, version, time, host, processor, BLAS core. */
 json_t *bf_record_run(const char *command, int argc, char **argv);
 /* proved: 1 the device answered a nonce, 0 it did not, -1 it was not asked (null in the record). */
 json_t *bf_record_device(const bf_device *, int proved);
+json_t *bf_record_finding(const bf_finding *); /* what was not used, why, and the mend */
 json_t *bf_record_verdict(const bf_verdict *);
 json_t *bf_json_real(double); /* null for NaN and infinities, which JSON cannot hold */
 

@@ -48,9 +48,9 @@ int bf_prepare(const bf_case *c, int want_reference, bf_prepared *p, bf_error *e
         /* Rounded up to the alignment that aligned_alloc asks for; one byte at least. */
         t->data = aligned_alloc(64, (t->bytes + 64) / 64 * 64);
         if (!t->data) {
+            bf_fail(err, "%s: no memory for %s (%llu bytes)", c->op->name, t->name, (unsigned long long)t->bytes);
             bf_unprepare(p);
-            return bf_fail(err, "%s: no memory for %s (%llu bytes)", c->op->name, t->name,
-                           (unsigned long long)t->bytes);
+            return -1;
         }
     }
     if (c->op->fill(c, p->t, err) || (want_reference && !(p->expected = c->op->expect(c, p->t, err)))) {

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "guess.h"
 #include "weights.h"
 
 /* ---- suites ---- */
@@ -71,7 +72,11 @@ static int load_suite(const bf_selection *s, const char *name, bf_case_list *lis
     char path[PATH_MAX];
     if (strchr(name, '/') || strstr(name, ".case")) return bf_case_load(name, list, err);
     snprintf(path, sizeof path, "%s/%s.case", bf_cases_directory(s->cases), name);
-    return bf_case_load(path, list, err);
+    if (!access(path, F_OK) || access(bf_cases_directory(s->cases), F_OK)) return bf_case_load(path, list, err);
+    bf_guess g = {.wanted = name};
+    char text[600];
+    bf_guess_directory(&g, bf_cases_directory(s->cases), ".case");
+    return bf_fail(err, "unknown suite '%.60s' in %s (%s)", name, bf_cases_directory(s->cases), bf_guess_text(&g, text, sizeof text));
 }
 
 /* ---- command line ---- */
@@ -139,14 +144,17 @@ static int reseed(const bf_selection *s, bf_case_list *list, bf_error *err) {
             size_t skip = strcspn(seed + 1, " ") + 1;
             memmove(seed, seed + skip, strlen(seed + skip) + 1);
         }
-        size_t n = strlen(line);
-        snprintf(line + n, sizeof line - n, " seed=%llu", (unsigned long long)s->seed);
+        size_t end = strlen(line);
+        snprintf(line + end, sizeof line - end, " seed=%llu", (unsigned long long)s->seed);
         size_t at = fresh.count;
         if (bf_case_parse_line(line, strlen(line), c->file, c->lineno, &fresh, err)) {
             bf_case_list_free(&fresh);
             return -1;
         }
-        if (fresh.count > at) fresh.item[at].real = c->real, fresh.item[at].real_bytes = c->real_bytes;
+        if (fresh.count == at) continue; /* the same line twice */
+        bf_case *n = &fresh.item[at];
+        n->real = c->real, n->real_bytes = c->real_bytes, n->golden = c->golden, n->golden_slot = c->golden_slot;
+        n->tensor = c->tensor && n->file ? n->file + (c->tensor - c->file) : NULL;
     }
     bf_case_list_free(list);
     *list = fresh;
@@ -159,8 +167,13 @@ static int complete(bf_case_list *list, bf_error *err) {
         bf_case *c = &list->item[i];
         bf_tensor t[BF_MAX_TENSORS];
         bf_error why = {{0}};
-        if (c->op->tensors(&c->problem, NULL, t, &why))
-            return bf_fail(err, "%s:%d: %s: %.200s", c->file ? c->file : "command line", c->lineno, c->op->name, why.text);
+        if (c->op->tensors(&c->problem, NULL, t, &why)) {
+            char line[16] = "";
+            if (c->lineno) snprintf(line, sizeof line, ":%d", c->lineno);
+            size_t op = strlen(c->op->name); /* some of the words begin with it */
+            int named = !strncmp(why.text, c->op->name, op) && !strncmp(why.text + op, ": ", 2);
+            return bf_fail(err, "%s%s: %s%s%.200s", c->file ? c->file : "command line", line, named ? "" : c->op->name, named ? "" : ": ", why.text);
+        }
         for (int n = 0; n < BF_MAX_TENSORS; n++)
             if (t[n].role != BF_UNUSED) c->problem.type[n] = t[n].type;
     }

@@ -214,6 +214,13 @@ static void show_trace(trace *t, const findings *f, const char *place) {
     bf_trace_table(stdout, &t->chain, f->record, f->records, t->o->verbose);
     printf("\n");
     bf_trace_summary(stdout, &t->chain, t->plan_text, f->record, f->records);
+    int bad, lost;
+    bf_trace_first(f->record, f->records, &bad, &lost);
+    if (bad >= 0 && !t->o->bisect) { /* the same line, asking for more */
+        printf("what must be fp32: %s", t->o->program);
+        for (int i = 0; i < t->o->argc; i++) printf(" %s", t->o->argv[i]);
+        printf(" --bisect\n");
+    }
     for (int i = 0; i < f->records; i++) bf_record_line(t->record, bf_trace_record_json(&t->chain, &f->record[i], place));
     bf_record_line(t->record, bf_trace_summary_json(&t->chain, t->plan_text, f->record, f->records, place));
 }
@@ -297,7 +304,7 @@ int bf_command_trace(bf_options *o) {
     if (!status && o->list) bf_trace_list(stdout, &t->chain);
     else if (!status) status = run(t, &err);
     if (err.text[0]) fprintf(stderr, "blackframe: %s\n", err.text);
-    if (t->record) bf_record_close(t->record, NULL);
+    bf_record_abandon(t->record); /* of a run that did not come to its end */
     for (int i = 0; i < BF_MAX_DEVICES; i++)
         if (t->of[i]) munmap(t->of[i], sizeof *t->of[i]);
     for (int i = 0; i < BF_TRACE_LINES; i++) free(t->inputs[i]);

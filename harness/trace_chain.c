@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fill.h"
+#include "guess.h"
 #include "number.h"
 
 const char *const bf_trace_op_name[BF_TRACE_OPS] = {
@@ -500,6 +502,13 @@ int bf_trace_load(const char *wanted, const char *directory, const bf_trace_size
         snprintf(path, sizeof path, "%s", wanted);
     else
         snprintf(path, sizeof path, "%s/trace/%s.chain", directory, wanted);
+    if (!strchr(wanted, '/') && access(path, F_OK)) {
+        bf_guess g = {.wanted = wanted};
+        char names[600], folder[4400];
+        snprintf(folder, sizeof folder, "%.4000s/trace", directory);
+        bf_guess_directory(&g, folder, ".chain");
+        if (g.some) return bf_fail(err, "unknown chain '%.60s' in %s (%s)", wanted, folder, bf_guess_text(&g, names, sizeof names));
+    }
     int rc = read_all(path, &text, &length, err);
     if (!rc) rc = bf_trace_parse(text, length, path, sizes, c, err);
     free(text);

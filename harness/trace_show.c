@@ -2,6 +2,7 @@
 #include "trace_show.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "record.h"
@@ -46,23 +47,23 @@ static void row(FILE *f, const bf_trace_chain *c, const bf_trace_record *r, cons
             (long long)r->inf, (long long)r->nan, off_text(r->off, off), mark);
 }
 
-/* Blocks shown in full: the first, the last, and around what is marked. */
-static int shown(const bf_trace_chain *c, const bf_trace_record *r, int n, int at, int bad, int lost) {
-    int b = r[at].block;
-    (void)n;
-    return b <= 0 || b == c->depth - 1 || (bad >= 0 && (b == r[bad].block || b == r[bad].block + 1)) || (lost >= 0 && b == r[lost].block);
+/* Ops shown singly: all of a short chain, else the first, the last, and around what is marked. */
+static int shown(int n, int at, int bad, int lost) {
+    enum { SHORT = 40, ENDS = 3, AROUND = 5 };
+    return n <= SHORT || at < ENDS || at >= n - ENDS || (bad >= 0 && abs(at - bad) <= AROUND) || (lost >= 0 && abs(at - lost) <= AROUND);
 }
 
-/* One line for the hidden blocks [from, to): the largest of them. */
+/* One line for the ops [from, to): the largest of them. */
 static void folded(FILE *f, const bf_trace_chain *c, const bf_trace_record *r, int from, int to) {
-    int top = from, first = r[from].block, last = r[to - 1].block;
+    int top = from;
     long long inf = 0, nan = 0, over = 0;
-    char size[32], blocks[32];
+    char size[32], blocks[40], first[16], last[16];
     for (int i = from; i < to; i++) {
         inf += r[i].inf, nan += r[i].nan, over += r[i].over;
         if (r[i].largest > r[top].largest) top = i;
     }
-    snprintf(blocks, sizeof blocks, first == last ? "%d" : "%d-%d", first, last);
+    block_text(&r[from], first), block_text(&r[to - 1], last);
+    snprintf(blocks, sizeof blocks, "%s%s%s", first, strcmp(first, last) ? "-" : "", strcmp(first, last) ? last : "");
     fprintf(f, "%5s  %-34s %10s %8lld %7lld %7lld", blocks, inf + nan ? "..." : "... largest:", magnitude(r[top].largest, size), over, inf, nan);
     fprintf(f, "  at %s of block %d\n", c->line[r[top].line].label, r[top].block);
 }
@@ -72,9 +73,9 @@ void bf_trace_table(FILE *f, const bf_trace_chain *c, const bf_trace_record *r, 
     bf_trace_first(r, n, &bad, &lost);
     fprintf(f, "%5s  %-10s %-10s %-12s %10s %8s %7s %7s  %8s\n", "block", "op", "kind", "precision", "largest", ">65,504", "inf", "NaN", "off fp32");
     for (int i = 0; i < n; i++) {
-        if (!verbose && !shown(c, r, n, i, bad, lost)) {
+        if (!verbose && !shown(n, i, bad, lost)) {
             int from = i;
-            while (i + 1 < n && !shown(c, r, n, i + 1, bad, lost)) i++;
+            while (i + 1 < n && !shown(n, i + 1, bad, lost)) i++;
             folded(f, c, r, from, i + 1);
             continue;
         }

@@ -49,7 +49,7 @@ static void normal(uint64_t seed, uint32_t s, int64_t n, double mean, double dev
 static void plant(const bf_trace_line *l, int block, int bias, int64_t columns, float *f, uint16_t *h) {
     for (int i = 0; i < l->plants; i++) {
         const bf_trace_plant *t = &l->plant[i];
-        if (block < t->first || block > t->last || bias != t->bias) continue;
+        if ((block >= 0 && (block < t->first || block > t->last)) || bias != t->bias) continue; /* before and after the blocks: always */
         int64_t at = bias ? t->row : t->row * columns + t->column;
         if (f) f[at] = (float)t->value;
         else h[at] = (uint16_t)bf_f32_bits_to_bf16(bf_bits((float)t->value));

@@ -83,7 +83,7 @@ static int add(const char *path, const gguf_file *f, const gguf_tensor *t, const
     if (bf_case_parse_line(text, strlen(text), source, 0, list, err)) return -1;
     for (; at < list->count; at++) {
         bf_case *c = &list->item[at];
-        c->real = t->data, c->real_bytes = t->bytes;
+        c->real = t->data, c->real_bytes = t->bytes, c->tensor = c->file + strlen(path) + 1;
         int dequant = !strcmp(c->op->name, "q4k_dequant") || !strcmp(c->op->name, "qblock_dequant");
         if (dequant && c->problem.type[Q4K_DEQUANT_Y] == BF_F32) {
             c->golden = golden_of(f, t);

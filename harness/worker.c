@@ -21,7 +21,7 @@ double bf_now(void) {
 }
 
 /* What goes through the pipe: a header, then for ROW the row and for REFUSED the text. */
-enum { FRAME_OPEN = 1, FRAME_REFUSED, FRAME_START, FRAME_ROW, FRAME_END, FRAME_FRESH };
+enum { FRAME_OPEN = 1, FRAME_REFUSED, FRAME_START, FRAME_ROW, FRAME_END, FRAME_FRESH, FRAME_ALIVE };
 typedef struct frame {
     uint32_t kind, bytes;
     uint64_t index;
@@ -56,11 +56,17 @@ static void send_frame(int fd, uint32_t kind, size_t index, const void *body, si
 }
 
 size_t bf_job_in_hand = SIZE_MAX;
+static int to_parent = -1;
+
+void bf_worker_alive(void) {
+    if (to_parent >= 0) send_frame(to_parent, FRAME_ALIVE, bf_job_in_hand, NULL, 0);
+}
 
 static void child_main(bf_worker *w, int fd) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN); /* the parent decides */
     signal(SIGPIPE, SIG_IGN);
+    to_parent = fd;
     bf_error err = {{0}};
     if (w->open(w, &err)) {
         send_frame(fd, FRAME_REFUSED, 0, err.text, strlen(err.text) + 1);
@@ -116,7 +122,8 @@ static void lose(bf_worker *w, bf_status status) {
     int ws = 0;
     if (status == BF_HANG) {
         kill(w->pid, SIGKILL);
-        snprintf(why, sizeof why, "no answer within %.0f s, child killed", w->timeout);
+        snprintf(why, sizeof why, "no answer within %.3g s%s, child killed", w->timeout,
+                 w->prepares && w->opened && !w->alive ? " while inputs and reference were made (--timeout)" : "");
         reap(w, &ws);
     } else {
         reap(w, &ws);
@@ -130,6 +137,10 @@ static void lose(bf_worker *w, bf_status status) {
         snprintf(text, sizeof text, "opening the device: %s", why);
         w->finished = 1;
         w->refused(w, text);
+        return;
+    }
+    if (w->next >= w->jobs) { /* after its last row: nothing is missing */
+        w->finished = 1;
         return;
     }
     size_t at = w->next++;
@@ -152,7 +163,8 @@ static void receive(bf_worker *w) {
         w->opened = 1;
         if (w->ready) w->ready(w);
         break;
-    case FRAME_START: break;
+    case FRAME_START: w->alive = 0; break;
+    case FRAME_ALIVE: w->alive = 1; break;
     case FRAME_REFUSED:
         reap(w, &ws);
         w->finished = 1;

@@ -18,6 +18,7 @@ struct bf_worker {
     void *user;
     size_t jobs, row_bytes;
     double timeout; /* seconds a job; the opening of the device counts as a job of its own */
+    int prepares;   /* 1: jobs call bf_worker_alive when what they compare with is made */
     int exclusive;  /* 1: runs alone (timing) */
     /* In the child. open: 0 or -1 with err. job: fills the zeroed row. */
     int (*open)(bf_worker *, bf_error *err);
@@ -36,13 +37,16 @@ struct bf_worker {
     pid_t pid;
     int fd;
     size_t next;
-    int started, opened, finished, opening_deaths;
+    int started, opened, finished, opening_deaths, alive;
     double since;
 };
 
 /* Runs all workers to the end, at most `parallel` side by side. *stop, set by a signal handler, ends it early (children are
  * killed). 0, or -1 when no child could be started at all. */
 int bf_workers_run(bf_worker *worker, size_t count, int parallel, const volatile int *stop, bf_error *err);
+
+/* In a child, from a job: its clock starts again, for the kernel's own time. */
+void bf_worker_alive(void);
 
 /* In a child: the job it is at. A driver's stand-in writes it into its record of injected faults. */
 extern size_t bf_job_in_hand;

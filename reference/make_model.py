@@ -17,7 +17,10 @@ import json
 import struct
 import sys
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit(f"make_model.py: {sys.executable} has no numpy: ci/setup installs it, or apt install python3-numpy")
 
 REAL = dict(hidden=4096, inner=14336, heads=32, kv_heads=8, d=128, vocab=128256)
 REDUCED = dict(hidden=256, inner=768, heads=4, kv_heads=2, d=64, vocab=512)

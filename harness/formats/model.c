@@ -67,16 +67,26 @@ static void add_safetensors(bf_model *m, int file) {
     }
 }
 
+static int ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), e = strlen(end);
+    return n >= e && !strcmp(text + n - e, end);
+}
+
 static int open_part(part *p, const char *path, int must_be_safetensors, bf_error *err) {
-    char magic[4] = "";
+    char magic[40] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd >= 0) {
         struct stat st;
-        ssize_t got = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, magic, sizeof magic) : 0;
+        ssize_t got = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, magic, sizeof magic - 1) : 0;
         (void)got; /* what is short or no file is refused by its reader */
         close(fd);
     }
     if (!(p->path = strdup(path))) return bf_fail(err, "out of memory");
+    if (!strncmp(magic, "version https://git-lfs", 23))
+        return bf_fail(err, "%s: a pointer of Git LFS, not the model: `git lfs pull` fetches it", path);
+    if (magic[0] == '<') return bf_fail(err, "%s: a web page, not a model: fetch the file itself", path);
+    if (!must_be_safetensors && magic[0] && ends_with(path, ".gguf") && memcmp(magic, "GGUF", 4))
+        return bf_fail(err, "%s: offset 0: magic: not a GGUF file", path);
     if (!must_be_safetensors && !memcmp(magic, "GGUF", 4)) p->gguf = gguf_open(path, err);
     else p->tensors = safetensors_open(path, err);
     return p->gguf || p->tensors ? 0 : -1;
@@ -96,11 +106,6 @@ static int open_parts(bf_model *m, bf_error *err) {
 }
 
 /* ---- the index of a sharded model ---- */
-
-static int ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), e = strlen(end);
-    return n >= e && !strcmp(text + n - e, end);
-}
 
 /* A name in the index is a file beside it: no way out of the directory. */
 static int plain_name(const char *name) { return name && name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 200; }

@@ -66,15 +66,17 @@ static int read_tensor(const reader *r, const char *name, const json_t *v, safet
     const json_t *offsets = json_object_get(v, "data_offsets");
     uint64_t begin, end, bytes, element;
     t->name = name;
-    if (!type || strlen(type) >= sizeof t->type || !(element = safetensors_type_bytes(type)))
-        return bf_fail(r->err, "%s: offset 8: %.80s: dtype: '%.20s' is unknown here", r->label, name, type ? type : "(missing)");
+    if (!type || !*type || strlen(type) >= sizeof t->type)
+        return bf_fail(r->err, "%s: offset 8: %.80s: dtype: '%.20s' is no type", r->label, name, type ? type : "(missing)");
+    element = safetensors_type_bytes(type); /* 0: a newer type, whose tensors are not read */
     strcpy(t->type, type);
     if (read_shape(r, json_object_get(v, "shape"), t)) return -1;
     if (json_array_size(offsets) != 2 || whole(json_array_get(offsets, 0), &begin) || whole(json_array_get(offsets, 1), &end) || begin > end ||
         end > r->size - r->data)
         return bf_fail(r->err, "%s: offset 8: %.80s: data_offsets: not [begin, end) within the %llu bytes of data (a download cut short?)",
                        r->label, name, (unsigned long long)(r->size - r->data));
-    if (__builtin_mul_overflow(t->elements, element, &bytes) || bytes != end - begin)
+    bytes = end - begin;
+    if (element && (__builtin_mul_overflow(t->elements, element, &bytes) || bytes != end - begin))
         return bf_fail(r->err, "%s: offset %llu: %.80s: %llu bytes, its shape and type say otherwise", r->label,
                        (unsigned long long)(r->data + begin), name, (unsigned long long)(end - begin));
     t->bytes = bytes, t->offset = r->data + begin, t->data = r->bytes + t->offset;

@@ -16,8 +16,6 @@
 extern const bf_family bf_family_sums, bf_family_conversions, bf_family_functions;
 const bf_family *const bf_families[] = {&bf_family_sums, &bf_family_conversions, &bf_family_functions, NULL};
 
-enum { MOST = 128 };
-
 typedef struct entry {
     const bf_family *family;
     const bf_kernel *kernel;
@@ -29,20 +27,28 @@ typedef struct card {
     const bf_device *device;
     bf_context *context;
     char refused[256];
-    size_t entries;
-    entry entry[MOST];
+    size_t entries, room;
+    entry *entry;
 } card;
 
-static void collect(card *c, const bf_selection *s) {
+/* 0, or -1: no memory. */
+static int collect(card *c, const bf_selection *s) {
     for (int f = 0; bf_families[f]; f++)
         for (size_t i = 0; i < bf_kernel_count(); i++) {
             const bf_kernel *k = bf_kernel_at(i);
             if (k->target != c->device->backend->target || (k->role == BF_TWIN) != s->twins) continue;
             if ((k->available && !k->available()) || (s->kernel && fnmatch(s->kernel, k->name, 0))) continue;
             int n = bf_families[f]->variants(k);
-            for (int v = 0; v < n && c->entries < MOST; v++)
+            for (int v = 0; v < n; v++) {
+                if (c->entries == c->room) {
+                    entry *more = realloc(c->entry, (c->room = 2 * c->room + 64) * sizeof *more);
+                    if (!more) return -1;
+                    c->entry = more;
+                }
                 c->entry[c->entries++] = (entry){.family = bf_families[f], .kernel = k, .variant = v};
+            }
         }
+    return 0;
 }
 
 static int child_open(bf_worker *w, bf_error *err) {
@@ -161,9 +167,10 @@ int bf_card(const bf_options *o, const bf_discovery *found, bf_record *record, F
     bf_worker *w = calloc(BF_MAX_DEVICES, sizeof *w);
     int rc = c && w ? 0 : bf_fail(err, "numerics: no memory"), failed = 0;
     size_t probes = 0;
+    int proved[BF_MAX_DEVICES] = {0};
     for (int i = 0; !rc && i < found->devices; i++) {
         c[i].device = &found->device[i];
-        collect(&c[i], &o->select);
+        if (collect(&c[i], &o->select)) rc = bf_fail(err, "numerics: no memory");
         probes += c[i].entries;
         w[i] = (bf_worker){.user = &c[i], .jobs = c[i].entries, .row_bytes = sizeof(bf_traits), .timeout = o->timeout,
                            .open = child_open, .job = child_job, .done = done, .lost = lost, .refused = refused};
@@ -175,8 +182,11 @@ int bf_card(const bf_options *o, const bf_discovery *found, bf_record *record, F
         print_card(out, &c[i], o->select.twins);
         if (record) record_card(record, &c[i]);
         failed |= c[i].refused[0] != 0;
+        proved[i] = !c[i].refused[0];
         for (size_t e = 0; e < c[i].entries; e++) failed |= c[i].entry[e].found.failed;
     }
+    if (!rc && failed && bf_select_proved(&o->select, found, proved, err)) failed = 3;
+    for (int i = 0; c && i < BF_MAX_DEVICES; i++) free(c[i].entry);
     free(c), free(w);
     return rc ? -1 : failed;
 }

@@ -90,7 +90,7 @@ static const bf_field fields[] = {
     {"pattern", BF_FIELD_CHOICE, PATTERN, "random", 0, 0, 0, 0, patterns,
      "mask: random with -inf, lowest: with -FLT_MAX, rows: whole rows of them, half-lowest: -65504, slope: by distance"},
     {"plant", BF_FIELD_CHOICE, PLANT, "none", 0, 0, 0, 0, plants, "NaN or infinity at chosen places"},
-    {"amp", BF_FIELD_PARAM, AMPLITUDE, "1", 0, 0, 0, 0, NULL, "q is multiplied by this power of two"},
+    {"amp", BF_FIELD_POWER, AMPLITUDE, "1", 0, 0, 0, 0, NULL, "q is multiplied by this power of two"},
     {0}};
 
 typedef struct attention_expected {

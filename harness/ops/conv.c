@@ -64,7 +64,7 @@ static const bf_field fields[] = {
     {"wt", BF_FIELD_TYPE, CONV_WT, "f16", 0, 0, 0, FLOATS, NULL, "type of the weights"},
     {"b", BF_FIELD_TYPE, CONV_B, "f32", 0, 0, 0, FLOATS | 1u << BF_NONE, NULL, "type of the bias; none: no bias"},
     {"y", BF_FIELD_TYPE, CONV_Y, "f32", 0, 0, 0, FLOATS, NULL, "type of y"},
-    {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},
+    {"scale", BF_FIELD_POWER, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},
     {"poison", BF_FIELD_PARAM, POISON, "0", 0, 1 << 30, 1, 0, NULL, "n > 0: element n - 1 of x (modulo its size) is NaN"},
     {0}};
 

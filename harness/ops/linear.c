@@ -62,8 +62,8 @@ static const bf_field fields[] = {
     {"x", BF_FIELD_TYPE, LINEAR_X, "f32", 0, 0, 0, FLOATS, NULL, "type of x"},
     {"b", BF_FIELD_TYPE, LINEAR_B, "none", 0, 0, 0, FLOATS | 1u << BF_NONE, NULL, "type of the bias, or none"},
     {"y", BF_FIELD_TYPE, LINEAR_Y, "f32", 0, 0, 0, FLOATS, NULL, "type of y"},
-    {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},
-    {"wscale", BF_FIELD_PARAM, WSCALE, "2^-5", 0, 0, 0, 0, NULL, "weights are multiplied by this power of two"},
+    {"scale", BF_FIELD_POWER, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},
+    {"wscale", BF_FIELD_POWER, WSCALE, "2^-5", 0, 0, 0, 0, NULL, "weights are multiplied by this power of two"},
     {0}};
 static const char *const paths[] = {"fp32", "wmma", NULL};
 
@@ -266,12 +266,7 @@ static void judge(const bf_case *c, const bf_kernel *k, const bf_tensor t[BF_MAX
     bf_verdict_begin(v);
     for (int64_t i = 0; i < outputs; i++) {
         bf_want w = want(c, k, (const linear_expected *)base, t, i % m, i / m);
-        double got = bf_element_value(y, i);
         bf_verdict_bounded(v, y, i, w);
-        /* Overflow of a sum whose sign is certain. */
-        if (isinf(got) && w.allow == (BF_ALLOW_FINITE | BF_ALLOW_INF) && fabs(w.value) > w.bound &&
-            signbit(got) != signbit(w.value))
-            bf_verdict_mismatch(v, y, i, w.value, bf_ref_encode(y->type, w.value), w.bound, "infinity of the wrong sign");
     }
     bf_verdict_end(v, c);
 }

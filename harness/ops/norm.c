@@ -88,7 +88,7 @@ static const bf_field fields[] = {
     {"b", BF_FIELD_TYPE, NORM_B, "none", 0, 0, 0, OPTIONAL, NULL, "type of the bias (layer, group); none: no bias"},
     {"y", BF_FIELD_TYPE, NORM_Y, "f32", 0, 0, 0, FLOATS, NULL, "type of y"},
     {"mean", BF_FIELD_PARAM, MEAN, "0", 0, 0, 0, 0, NULL, "added to every value of x"},
-    {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x and r are multiplied by this power of two"},
+    {"scale", BF_FIELD_POWER, SCALE, "1", 0, 0, 0, 0, NULL, "x and r are multiplied by this power of two"},
     {0}};
 
 typedef struct norm_expected {
@@ -284,16 +284,18 @@ static double channel_bound(const row_state *s, const row_bound *b, double t, do
 }
 
 /* Widens a bound of fp32 arithmetic by the rounding to `type`, and finds the classes that a value may have. */
-static bf_want to_type(bf_dtype type, double y, double partial, double bound, double prob) {
+static bf_want to_type(bf_dtype type, double y, double h, double bound, double prob) {
     double largest = bf_ref_largest(type), half = bf_ref_ulp(type, largest) / 2, at = fmin(fabs(y) + bound, largest);
     double over = largest + half;
     bf_want w = {.value = y, .bound = bound, .prob = prob, .allow = BF_ALLOW_FINITE};
     if (type != BF_F32) w.bound += bf_ref_ulp(type, at) / 2, w.prob += bf_ref_ulp(type, at) / 2;
     if (fabs(y) - bound >= over) {
         w.value = copysign(INFINITY, y), w.allow = BF_ALLOW_INF;
-    } else if (fabs(y) + bound >= over || partial + bound >= bf_ref_largest(BF_F32)) {
-        w.allow |= BF_ALLOW_INF;
+        return w;
     }
+    int leaves = fabs(h) + bound >= bf_ref_largest(BF_F32); /* before the bias could bring it back: with the sign of h */
+    if (leaves || fabs(y) + bound >= over) w.allow |= BF_ALLOW_INF;
+    if (leaves && signbit(h) != signbit(y)) w.infinity = fabs(y) + bound >= over ? NAN : copysign(1, h);
     return w;
 }
 
@@ -314,7 +316,7 @@ static bf_want want(const bf_case *c, const norm_expected *e, const row_state *s
     double bound = channel_bound(s, &s->worst, t, g, y, biased) + rest;
     double prob = channel_bound(s, &s->prob, t, g, y, biased) + rest;
     if (c->witness && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && prob < bound) bound = prob;
-    bf_want w = to_type(c->problem.type[NORM_Y], y, fabs(h), bound, prob);
+    bf_want w = to_type(c->problem.type[NORM_Y], y, h, bound, prob);
     if (s->undetermined) w.allow |= BF_ALLOW_NAN;
     return w;
 }

@@ -132,7 +132,7 @@ static format format_of(const bf_problem *p) {
         {"n", BF_FIELD_DIM, Q4K_MATVEC_N, "1", 1, most_columns, 1, 0, NULL, "columns of x"},                          \
         {"x", BF_FIELD_TYPE, Q4K_MATVEC_X, "f32", 0, 0, 0, 1u << BF_F32 | 1u << BF_F16 | 1u << BF_BF16, NULL,         \
          "type of x"},                                                                                                \
-        {"scale", BF_FIELD_PARAM, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},              \
+        {"scale", BF_FIELD_POWER, SCALE, "1", 0, 0, 0, 0, NULL, "x is multiplied by this power of two"},              \
         {0}                                                                                                           \
     }
 static const bf_field matvec_fields[] = PRODUCT_FIELDS("q4_k", 1u << BF_Q4_K, 256, Q4K_MATVEC_MAX_N);

@@ -30,9 +30,10 @@ static void show_tensor(const bf_scan_tensor *s, int basic) {
     char bits[24] = "-", survives[24] = "-", large[24], zero[24], sub[24], error[24] = "-", advice[160];
     if (isfinite(s->headroom)) snprintf(bits, sizeof bits, "%+.1f", s->headroom), snprintf(survives, sizeof survives, "%.4g", s->estimate);
     if (!basic) power((double)s->error, error);
+    char name[256];
     printf("%-11s %6s %9s %9s %7llu %8s %8s %9s  %s (%s, %llu x %llu)\n", bf_scan_verdict_name[s->verdict], bits, survives, power(s->largest, large),
            (unsigned long long)(l[BF_SCAN_OVER] - l[BF_SCAN_INF]), percent(l[BF_SCAN_NONZERO] - l[BF_SCAN_KEPT], s->c.values, zero),
-           percent(l[BF_SCAN_KEPT] - l[BF_SCAN_NORMAL], s->c.values, sub), error, s->t->name, s->t->type, (unsigned long long)s->t->rows,
+           percent(l[BF_SCAN_KEPT] - l[BF_SCAN_NORMAL], s->c.values, sub), error, bf_printable(s->t->name, name, sizeof name), s->t->type, (unsigned long long)s->t->rows,
            (unsigned long long)s->t->row);
     if (s->verdict < BF_SCAN_OVERFLOW) return;
     bf_scan_advice(s, advice, sizeof advice);
@@ -204,8 +205,10 @@ int bf_command_scan(bf_options *o) {
     if (!o->select.word_count) status = bf_fail(&err, "scan: no file (FILE.gguf, FILE.safetensors, or FILE.safetensors.index.json)");
     if (!status && !(r = bf_record_open(o->json, NULL, &err))) status = -1;
     if (!status) bf_record_line(r, bf_record_run("scan", o->argc, o->argv));
-    for (int i = 0; !status && i < o->select.word_count; i++) status = scan_file(o, o->select.words[i], r, &troubled, &err);
-    if (r && bf_record_close(r, status ? NULL : &err)) status = -1;
+    int scanned = 0;
+    for (; !status && scanned < o->select.word_count; scanned += !status) status = scan_file(o, o->select.words[scanned], r, &troubled, &err);
+    if (status && !scanned) bf_record_abandon(r);
+    else if (r && bf_record_close(r, status ? NULL : &err)) status = -1;
     if (status) fprintf(stderr, "blackframe: %s\n", err.text);
     return status ? BF_EXIT_USAGE : troubled ? BF_EXIT_FAILED : BF_EXIT_OK;
 }

@@ -39,7 +39,7 @@ typedef struct run {
     size_t units;
     shared *shared;
     uint32_t **scratch; /* [threads]: columns of the unit in hand */
-    uint64_t longest;   /* row among those with columns */
+    uint64_t longest;   /* of the units' rows or runs of elements */
     atomic_size_t done;
     atomic_int failed;  /* 1 + tensor */
 } run;
@@ -121,9 +121,9 @@ static void one_unit(run *r, const unit *u, uint32_t *column) {
     const bf_model_tensor *t = r->s->tensor[u->tensor].t;
     result x = {0};
     bf_scan_counts_start(&x.c);
-    if (!r->s->basic) memset(column, 0, (size_t)t->row * sizeof *column);
-    if (u->count) {
-        elements(r, t, u->first, u->first, u->count, column, &x);
+    if (!r->s->basic) memset(column, 0, (size_t)(u->count ? u->count : t->row) * sizeof *column);
+    if (u->count) { /* a single row has no columns to compare: those of the unit are thrown away */
+        elements(r, t, u->first, 0, u->count, column, &x);
     } else if (r->s->basic) { /* rows do not matter */
         elements(r, t, u->row * t->row, 0, u->rows * t->row, column, &x);
     } else
@@ -227,13 +227,17 @@ static int prepare(run *r, bf_error *err) {
         if (!readable(s->t)) continue;
         r->s->bytes += s->t->bytes;
         if (r->s->basic) continue;
-        if (s->t->row > r->longest) r->longest = s->t->row;
         if (s->t->rows > 1 && !(r->shared[i].column = calloc(s->t->row, sizeof(uint32_t)))) return bf_fail(err, "out of memory");
     }
     r->units = plan(r, NULL);
     r->unit = calloc(r->units + 1, sizeof *r->unit);
     if (!r->unit) return bf_fail(err, "out of memory");
     plan(r, r->unit);
+    for (size_t i = 0; i < r->units && !r->s->basic; i++) {
+        const unit *u = &r->unit[i];
+        uint64_t n = u->count ? u->count : r->s->tensor[u->tensor].t->row;
+        if (n > r->longest) r->longest = n;
+    }
     return 0;
 }
 

@@ -59,6 +59,27 @@ Test(compare, infinity_on_both_sides_is_no_agreement_of_finite_values) {
     cr_assert_eq(one(FLT_MAX, inf), BF_FAIL);
 }
 
+/* An overflow that is allowed has the sign of what overflowed, where that is certain. */
+Test(compare, an_allowed_overflow_has_the_right_sign) {
+    bf_want w = {.value = 65515, .bound = 10, .allow = BF_ALLOW_FINITE | BF_ALLOW_INF};
+    cr_assert_eq(one(INFINITY, w), BF_PASS);
+    cr_assert_eq(one(-INFINITY, w), BF_FAIL);
+    cr_assert_str_eq(v.first[0].why, "infinity of the wrong sign");
+    w.value = -65515;
+    cr_assert_eq(one(-INFINITY, w), BF_PASS);
+    cr_assert_eq(one(INFINITY, w), BF_FAIL);
+    w.bound = 65516; /* the sum may have either sign */
+    cr_assert_eq(one(INFINITY, w), BF_PASS);
+    w.bound = 10, w.infinity = 1; /* what overflowed on the way was positive */
+    cr_assert_eq(one(INFINITY, w), BF_PASS);
+    cr_assert_eq(one(-INFINITY, w), BF_FAIL);
+    w.infinity = NAN;
+    cr_assert_eq(one(INFINITY, w), BF_PASS);
+    cr_assert_eq(one(-INFINITY, w), BF_PASS);
+    w.allow |= BF_ALLOW_NAN, w.infinity = 1; /* anything goes */
+    cr_assert_eq(one(-INFINITY, w), BF_PASS);
+}
+
 Test(compare, finite_where_nan_is_wanted_fails) {
     bf_want any = {.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
     cr_assert_eq(one(0, any), BF_FAIL);
@@ -116,6 +137,16 @@ Test(compare, zeros_are_mistrusted) {
         cr_assert_eq(v.status, expects ? BF_PASS : BF_MISTRUSTED);
         cr_assert_eq(v.zero, 100);
     }
+    bf_verdict_begin(&v); /* what an op judged by itself does not dilute them */
+    for (int i = 0; i < 100; i++) bf_verdict_bounded(&v, &t, i, near(1e-10, 1e-6));
+    v.outputs += 3400;
+    bf_verdict_end(&v, &plain);
+    cr_assert_eq(v.status, BF_MISTRUSTED);
+    bf_verdict_begin(&v); /* one half and no more is believed */
+    for (int i = 0; i < 50; i++) bf_verdict_bounded(&v, &t, i, near(1e-10, 1e-6));
+    for (int i = 0; i < 50; i++) y[50 + i] = 1e-10f, bf_verdict_bounded(&v, &t, 50 + i, near(1e-10, 1e-6));
+    bf_verdict_end(&v, &plain);
+    cr_assert_eq(v.status, BF_PASS);
 }
 
 Test(compare, nothing_looked_at_fails) {

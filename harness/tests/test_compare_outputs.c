@@ -79,6 +79,9 @@ Test(compare_outputs, a_hostile_archive_is_one_line) {
     } row[] = {
         {"{\"type\":\"output\"}\n", "line 1: field 'dtype'"},
         {LINE("\"q4_k\"", "[1]", "\"0\"", "\"\""), "no type that outputs have"},
+        {LINE("\"q6_k\"", "[256]", "\"0\"", "\"\""), "no type that outputs have"},
+        {LINE("\"q8_0\"", "[32]", "\"0\"", "\"\""), "no type that outputs have"},
+        {LINE("\"mxfp4\"", "[32]", "\"0\"", "\"\""), "no type that outputs have"},
         {LINE("\"f16\"", "[1,1,1,1,1]", "\"0\"", "\"\""), "at most four"},
         {LINE("\"f16\"", "[-1]", "\"0\"", "\"\""), "cannot be"},
         {LINE("\"f16\"", "[4294967296,4294967296]", "\"0\"", "\"\""), "cannot be"},

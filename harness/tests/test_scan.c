@@ -209,6 +209,23 @@ static bf_scan_tensor scan_one(const char *name) {
     return t;
 }
 
+/* A single long row goes through units of a few megabytes, each with columns of its own that nobody keeps. */
+Test(scan, a_long_vector_is_counted_once, .init = enter, .fini = leave) {
+    enum { N = 5 * 1024 * 1024 + 77 };
+    static unsigned char image[8 + 128 + 2 * N];
+    char header[129];
+    int n = snprintf(header, sizeof header, "{\"w\":{\"dtype\":\"F16\",\"shape\":[%d],\"data_offsets\":[0,%d]}}", N, 2 * N);
+    memset(image, 0, sizeof image), memset(image + 8, ' ', 128), memcpy(image + 8, header, (size_t)n);
+    image[0] = 128;
+    for (size_t i = 0; i < N; i++) image[8 + 128 + 2 * i + 1] = 0x3c; /* 1 */
+    image[8 + 128 + 2 * (N - 3)] = 1; /* 1 + 2^-10, the largest */
+    write_file("long.safetensors", image, sizeof image);
+    bf_scan_tensor t = scan_one("long.safetensors");
+    cr_expect_eq(t.c.values, N);
+    cr_expect_float_eq(t.largest, 1 + 0x1p-10, 0);
+    cr_expect_eq(t.verdict, BF_SCAN_OK);
+}
+
 Test(scan, verdicts, .init = enter, .fini = leave) {
     static const struct { float planted; bf_scan_verdict verdict; } row[] = {
         {0x1p-6f, BF_SCAN_OK}, {131072.0f, BF_SCAN_OVERFLOW}, {INFINITY, BF_SCAN_DAMAGED}, {NAN, BF_SCAN_DAMAGED},

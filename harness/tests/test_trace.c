@@ -336,7 +336,8 @@ Test(trace_command, statuses) {
         const char *arguments, *says;
     } wrong[] = {
         {"", "name one chain"},
-        {"no-such-chain", "no-such-chain.chain: cannot open"},
+        {"no-such-chain", "unknown chain 'no-such-chain'"},
+        {"gemma", "did you mean gemma-3-12b?"},
         {"gemma-3-12b --plan fp8", "--plan 'fp8'"},
         {"gemma-3-12b --set norm", "wants KIND=MODE"},
         {"gemma-3-12b --set norm=fp8", "unknown precision"},

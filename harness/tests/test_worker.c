@@ -8,7 +8,7 @@
 #include "../worker.h"
 
 typedef struct scene {
-    int crash_at, hang_at, spoilt_at, refuse, die_open; /* -1: never */
+    int crash_at, hang_at, spoilt_at, slow_at, refuse, die_open; /* -1: never */
     int opened;
     int rows[16], lost[16];
     bf_status status[16];
@@ -25,6 +25,7 @@ static int job(bf_worker *w, size_t i, void *row) {
     scene *s = w->user;
     if ((int)i == s->crash_at) raise(SIGSEGV);
     if ((int)i == s->hang_at) pause();
+    if ((int)i == s->slow_at) usleep(350000), bf_worker_alive(), usleep(350000); /* together more than the limit */
     *(int *)row = 100 + (int)i;
     return (int)i == s->spoilt_at;
 }
@@ -44,7 +45,7 @@ static bf_worker worker_of(scene *s, size_t jobs) {
     return (bf_worker){.user = s, .jobs = jobs, .row_bytes = sizeof(int), .timeout = 0.5, .open = open_device,
                        .job = job, .ready = ready, .done = done, .lost = lost, .refused = refused};
 }
-static const scene calm = {.crash_at = -1, .hang_at = -1, .spoilt_at = -1};
+static const scene calm = {.crash_at = -1, .hang_at = -1, .spoilt_at = -1, .slow_at = -1};
 
 Test(worker, runs_every_job) {
     scene s = calm;
@@ -88,6 +89,20 @@ Test(worker, hang_is_killed_and_the_rest_goes_on, .timeout = 20) {
     bf_worker w = worker_of(&s, 4);
     cr_assert_eq(bf_workers_run(&w, 1, 1, NULL, NULL), 0);
     cr_assert(s.lost[0] == 1 && s.status[0] == BF_HANG && s.rows[3] == 103);
+}
+
+/* What is compared with takes time too; the kernel's own begins when that is made. */
+Test(worker, the_clock_starts_again_when_a_job_says_so, .timeout = 20) {
+    scene s = calm;
+    s.slow_at = 1;
+    bf_worker w = worker_of(&s, 3);
+    cr_assert_eq(bf_workers_run(&w, 1, 1, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++) cr_assert(s.rows[i] == 100 + i && !s.lost[i]);
+    s = calm, s.hang_at = 0;
+    w = worker_of(&s, 2), w.prepares = 1;
+    cr_assert_eq(bf_workers_run(&w, 1, 1, NULL, NULL), 0);
+    cr_assert(s.status[0] == BF_HANG && strstr(s.why, "while inputs and reference were made"), "%s", s.why);
+    bf_worker_alive(); /* outside a child: nothing */
 }
 
 Test(worker, refused_device_runs_nothing) {
