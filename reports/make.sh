@@ -2,7 +2,8 @@
 # What `make report` does: devices, check, twins, failures and bench on everything found, then the report. Records go to build/records,
 # the report to reports/latest (or the directory given). Ends with the status of the worst step; the report is written all the same.
 # BENCH_SECONDS: time a kernel and case may take (0.4). BENCH_MB: buffers rotated through, eight last-level caches at least (0).
-# WEIGHTS: a GGUF file whose tensors are checked and timed. GGML: the folder of libggml-base.so and libggml-cpu.so, timed beside ours.
+# MODEL: a GGUF or safetensors file of which the headroom in fp16 is shown; without it a synthetic one of 3 MB with a planted overflow,
+# named so on the page. WEIGHTS: a GGUF file whose tensors are checked and timed. GGML: the folder of libggml-base.so and libggml-cpu.so, timed beside ours.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 out=${1:-reports/latest}
@@ -10,7 +11,7 @@ bf=${BLACKFRAME:-build/blackframe}
 weights=${WEIGHTS:-cases/golden/q4k_golden.gguf}
 records=build/records
 mkdir -p "$records"
-rm -f "$records"/*.jsonl "$records"/*.png "$records"/isa.json
+rm -f "$records"/*.jsonl "$records"/*.png "$records"/isa.json "$records"/*.safetensors
 status=0 step=0 started=$SECONDS
 say() { printf '[%s %4d s] %s\n' "$1" "$((SECONDS - started))" "$2" >&2; }
 run() { # run NAME COMMAND...: one record
@@ -35,6 +36,15 @@ run "failures of the catalogue" "$bf" fail
 run "weights of $(basename "$weights")" "$bf" check --weights "$weights"
 run "bench of the suite cases/bench" "$bf" bench --best --peers --size "${BENCH_MB:-0}" --seconds "${BENCH_SECONDS:-0.4}"
 run "real bench of $(basename "$weights")" "$bf" bench --weights "$weights" --best --seconds 0.1
+# Finding an overflow is exit status 1 of scan: of the synthetic model that is what it is for.
+if [ -z "${MODEL:-}" ]; then
+    MODEL=$records/synthetic-planted-overflow.safetensors
+    "$python3" reference/make_model.py "$MODEL" >"$records/8-scan.log" 2>&1 || { say scan "no synthetic model: $(tail -n 1 "$records/8-scan.log")" && status=1; }
+fi
+say scan "headroom of $(basename "$MODEL")"
+"$bf" scan "$MODEL" --json "$records/8-scan.jsonl" >"$records/8-scan.log" 2>"$records/8-scan.err"
+rc=$?
+[ $rc -gt 1 ] && printf '      exit status %d: %s\n' $rc "$(tail -n 1 "$records/8-scan.err")" >&2 && status=$rc
 # Nothing is timed from here on. The static half needs the GPU code objects and their disassemblers; without them the report says that
 # it is missing.
 say isa "registers, occupancy and hot loops of the GPU kernels, and"

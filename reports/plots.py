@@ -11,6 +11,7 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "blackframe"  # the same record gives the same file
 matplotlib.rcParams["svg.fonttype"] = "none"
 matplotlib.rcParams["font.family"] = ["DejaVu Sans", "sans-serif"]
+import matplotlib.patches  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
 import matplotlib.ticker  # noqa: E402
 
@@ -19,6 +20,7 @@ INK, FAINT, GREY, RED = "#10131a", "#e1e3e6", "#c2c7cd", "#b3382c"
 SERIES = ["#2a6f97", "#c9772b", "#3f8f5b", "#8a5aa8", "#b8a12e", "#3aa6a6", "#a34a6b", "#6b7a8f"]
 NAMES = {INK: "ink", FAINT: "faint", GREY: "grey", RED: "bad", **{c: f"s{i}" for i, c in enumerate(SERIES)}}
 MARKERS = "os^Dv<>P"
+SOME, ALL = "//", "xxxx"  # hatches of bars, by how many of their timings are UNSETTLED
 POINTS_MOST = 1200  # beyond: a raster inside the SVG
 
 matplotlib.rcParams.update({"text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": INK,
@@ -84,6 +86,23 @@ def devices_of(rows):
     return list(dict.fromkeys((r["label"], r["backend"], r["name"]) for r in rows))
 
 
+def dots(ax, xs, ys, rows, colour, marker, size, label, many):
+    """Timings of an op: filled where the fraction settled, hollow where it is UNSETTLED."""
+    for settled in (True, False):
+        at = [i for i, r in enumerate(rows) if (r["status"] != "UNSETTLED") == settled]
+        if at:
+            ax.scatter([xs[i] for i in at], [ys[i] for i in at], s=size, marker=marker, facecolors=colour if settled else "none", edgecolors=colour,
+                       linewidths=0 if settled else 1.1, alpha=0.85, zorder=3, rasterized=many)
+    ax.scatter([], [], s=size, marker=marker, color=colour, linewidths=0, label=label)
+
+
+def hollow(ax, rows):
+    """The entry of the legend that says what a hollow mark is."""
+    n = sum(r["status"] == "UNSETTLED" for r in rows)
+    if n:
+        ax.scatter([], [], s=24, marker="o", facecolors="none", edgecolors=INK, linewidths=1.1, label=f"hollow: UNSETTLED,\n{n} of {len(rows)}")
+
+
 def bandwidth(rows, look):
     """GB/s over the bytes of a launch, with the ceiling of each in grey: a picture a device."""
     out = []
@@ -97,8 +116,8 @@ def bandwidth(rows, look):
         for op, (colour, marker) in look.items():
             of = [r for r in mine if r["op"] == op and r["status"] != "INVALID"]
             if of:
-                ax.scatter([r["moved"] / 1e6 for r in of], [r["bandwidth"] / 1e9 for r in of], s=22, color=colour, marker=marker,
-                           linewidths=0, alpha=0.85, label=op, zorder=3, rasterized=many)
+                dots(ax, [r["moved"] / 1e6 for r in of], [r["bandwidth"] / 1e9 for r in of], of, colour, marker, 22, op, many)
+        hollow(ax, mine)
         wrong = [r for r in mine if r["status"] == "INVALID"]
         if wrong:
             ax.scatter([r["moved"] / 1e6 for r in wrong], [r["bandwidth"] / 1e9 for r in wrong], s=40, color=RED, marker="X", label="INVALID", zorder=4)
@@ -115,16 +134,26 @@ def bandwidth(rows, look):
 
 
 def shares(kernels, look):
-    """Median fraction of the ceiling of each kernel."""
+    """Median fraction of the ceiling of each kernel. Hatched where timings behind the median are UNSETTLED: those could still move."""
     rows = sorted((k for k in kernels if k["median"] is not None), key=lambda k: k["median"])[-40:]
     if not rows:
         return None
     fig, ax = plt.subplots(figsize=(9, 0.8 + 0.24 * len(rows)))
-    ax.barh(range(len(rows)), [k["median"] for k in rows], height=0.6, color=[look[k["op"]][0] for k in rows])
+    for y, k in enumerate(rows):
+        colour = look[k["op"]][0]
+        hatch = "" if not k["unsettled"] else SOME if k["unsettled"] < k["fair"] else ALL
+        ax.barh(y, k["median"], height=0.6, facecolor="none" if hatch else colour, edgecolor=colour, linewidth=0.8, hatch=hatch)
+        if hatch:
+            ax.annotate(f'{k["unsettled"]} of {k["fair"]}', (max(k["median"], 100), y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=7)
+    swatch = matplotlib.patches.Patch
+    kinds = [("every case settled", "", lambda k: not k["unsettled"]), ("some cases UNSETTLED", SOME, lambda k: 0 < k["unsettled"] < k["fair"]),
+             ("all cases UNSETTLED", ALL, lambda k: k["unsettled"] == k["fair"])]
+    ax.legend(handles=[swatch(facecolor="none" if hatch else INK, edgecolor=INK, hatch=hatch, label=label) for label, hatch, holds in kinds if any(map(holds, rows))],
+              fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     ax.scatter([k["worst"] for k in rows], range(len(rows)), marker="|", s=60, color=INK, zorder=3)
     ax.axvline(100, color=GREY, lw=1.5)
     ax.set_yticks(range(len(rows)), [f'{k["kernel"]}, {k["backend"]}' for k in rows])
-    ax.set_xlabel("per cent of the measured ceiling, median of the cases; the stroke is the lowest", fontsize=8)
+    ax.set_xlabel("per cent of the measured ceiling, median of the cases; the stroke is the lowest; at the right: how many UNSETTLED", fontsize=8)
     return finish(fig)
 
 
@@ -142,8 +171,8 @@ def roofline(rows, look):
         for op, (colour, marker) in look.items():
             of = [r for r in mine if r["op"] == op]
             if of:
-                ax.scatter([r["flops"] / r["bandwidth"] for r in of], [r["flops"] / 1e9 for r in of], s=24, color=colour, marker=marker,
-                           linewidths=0, alpha=0.85, label=op, zorder=3, rasterized=len(mine) > POINTS_MOST)
+                dots(ax, [r["flops"] / r["bandwidth"] for r in of], [r["flops"] / 1e9 for r in of], of, colour, marker, 24, op, len(mine) > POINTS_MOST)
+        hollow(ax, mine)
         ax.set_xscale("log")
         ax.set_yscale("log")
         for axis in (ax.xaxis, ax.yaxis):

@@ -17,7 +17,7 @@ def unit_bytes(row, per_trip):
     if row["isa"]["unit"] in BLOCKED:
         return None
     if row["isa"]["unit"] == "weight":
-        block = next((size for part, size in (("q4k", 0.5625), ("_q6k_", 0.8203125), ("_q80_", 1.0625)) if part in row["kernel"]), None)
+        block = next((size for part, size in (("q4k", 0.5625), ("_q6k_", 0.8203125), ("_q80_", 1.0625), ("_mxfp4_", 0.53125)) if part in row["kernel"]), None)
         return block or (4 if "_f32" in row["kernel"] else 2)
     return row["hot"]["bytes"] / per_trip
 
@@ -81,8 +81,8 @@ def tables(isa, facts):
     return out
 
 
-def matvec_bandwidth(isa, facts, arch):
-    """GB/s of weights predicted for the preferred one-column Q4_K kernel, with its name; None without one."""
+def matvec_bandwidth(isa, facts, arch, kernel):
+    """GB/s of weights predicted for a one-column kernel, with its name and its bound; None without one."""
     table = next((t for t in tables(isa, facts) if t["arch"] == arch), None)
-    rows = [r for r in (table or {"rows": []})["rows"] if r["kernel"] == "q4k_matvec_int8_n1"]
+    rows = [r for r in (table or {"rows": []})["rows"] if r["kernel"] == kernel]
     return (rows[0]["gbs"], rows[0]["kernel"], rows[0]["bound"]) if rows and rows[0]["gbs"] else None

@@ -2,9 +2,9 @@
 
 One token reads every weight once, so its time is at least the sum of each matrix's bytes over the bandwidth of the kernel that reads it.
 What is not counted (norms, attention over the context, launches between kernels, sampling) only makes a real run slower: a projection is an
-upper limit, and the physical limit (data-sheet bandwidth) one above it. Tensors in Q6_K are taken at the rate measured for Q6_K on the same
-device, at Q4_K's where a record has none; those in Q5_K, which no kernel reads yet, at Q4_K's. A model given by its bytes in each format (MXFP4
-and bf16) is projected only where all of them were measured."""
+upper limit, and the physical limit (data-sheet bandwidth) one above it. Every format is taken at the rate measured for it on the same
+device. Where a record has none for Q5_K or Q6_K, Q4_K's stands in, and the row names that; a model of other formats (MXFP4 and bf16) is
+projected only where all of them were measured, and the row says which are not in the record."""
 import statistics
 
 import predict
@@ -42,8 +42,8 @@ def format_of(b):
         return None
     if b["op"] == "qblock_matmul":
         return field(b["case"], "w").upper()
-    if b["op"] == "linear" and field(b["case"], "w") == "bf16":
-        return "BF16"
+    if b["op"] == "linear":  # w=bf16 is its default, which a record leaves out
+        return "BF16" if field(b["case"], "w") in ("", "bf16") else None
     return "Q4_K" if b["op"] == "q4k_matvec" else None
 
 
@@ -68,19 +68,39 @@ def best_of(rates):
     return best
 
 
+STAND_IN = "Q4_K"  # for formats of the same family that a record lacks
+KERNEL_OF = {"Q4_K": "q4k_matvec_int8_n1", "Q6_K": "qblock_int8_q6k_n1", "MXFP4": "qblock_int8_mxfp4_n1", "BF16": "linear_vec_bf16_n1"}  # one column, preferred
+TIMED_AS = {"Q4_K": "q4k_matvec", "Q6_K": "qblock_matmul w=q6_k", "MXFP4": "qblock_matmul w=mxfp4", "BF16": "linear w=bf16"}
+
+
+def formats_of(m):
+    """What a token reads, in the order in which a row names it. A model of which only the size of its file is known counts as Q4_K."""
+    if "gb_of" in m:
+        return list(m["gb_of"])
+    return [STAND_IN] if "gb" in m else sorted({f for _, _, f, times in matrices(m) if times})
+
+
+def sources(m, rate_of):
+    """(formats at their own rate, those that take the stand-in's, those without any)."""
+    wanted = formats_of(m)
+    own = [f for f in wanted if f in rate_of]
+    lent = [f for f in wanted if f not in rate_of] if "gb_of" not in m and STAND_IN in rate_of else []
+    return own, lent, [f for f in wanted if f not in own + lent]
+
+
 def seconds(m, formats, rate_of):
     """Time of a token, and the share of its bytes whose own shape was measured in their own format. rate_of: {format: {shape: GB/s}}."""
     middle = {f: statistics.median(r.values()) for f, r in rate_of.items()}
     if "gb_of" in m:
         return sum(gb / middle[f] for f, gb in m["gb_of"].items()), 0.0
     if "gb" in m:
-        return m["gb"] / middle["Q4_K"], 0.0
+        return m["gb"] / middle[STAND_IN], 0.0
     total, own = 0.0, 0.0
     for rows, k, f, times in matrices(m):
         n = rows * k * formats[f] * times
         rate = rate_of.get(f, {}).get(f"{rows} x {k}")
         own += n if rate else 0
-        total += n / ((rate or middle.get(f, middle["Q4_K"])) * 1e9)
+        total += n / ((rate or middle.get(f, middle[STAND_IN])) * 1e9)
     return total, own / token_bytes(m, formats)
 
 
@@ -95,40 +115,61 @@ def watts_of(benches, key):
     return statistics.median(watts) if watts else None
 
 
+def told(m, lent, said):
+    """Which kernel and rate each format took."""
+    words = said + [f"{f} at the rate of {STAND_IN}" for f in lent]
+    return "; ".join(words + (["all of the file at it"] if "gb" in m else []))
+
+
 def rows(benches, isa, facts):
+    """{model: [a row a device]}. lent: formats taken at another's rate; absent: those that keep it from being projected."""
     out, price = [], facts["electricity"]["usd_per_kwh"]
-    rates = {f: measured_rates(benches, f) for f in ("Q4_K", "Q6_K", "MXFP4", "BF16")}
+    rates = {f: measured_rates(benches, f) for f in KERNEL_OF}
     best = {f: best_of(r) for f, r in rates.items()}
     ceiling = {}
     for b in benches:
-        if format_of(b):
+        if format_of(b) in KERNEL_OF and b["status"] in ("VALID", "UNSETTLED"):
             key = b["machine"], b["backend"], b["name"]
             ceiling[key] = max(ceiling.get(key, 0), b["ceiling_bandwidth"])
+    guess = {arch: {f: g for f, k in KERNEL_OF.items() if (g := predict.matvec_bandwidth(isa, facts, arch, k))} for arch in facts["devices"]}
     for m in facts["models"]:
         size = token_bytes(m, facts["formats"])
         common = dict(model=m["name"], gb=size / 1e9, note=m.get("note"))
-        own_formats = list(m.get("gb_of", ("Q4_K", "Q6_K")))
-        for key in best[own_formats[0]].values():
-            of = {f: best[f][key[:3]] for f in own_formats if key[:3] in best[f]}
-            if "gb_of" in m and len(of) < len(own_formats):
-                continue
-            rate_of = {f: rates[f][k] for f, k in of.items()}
-            source = "; ".join(f"{f}: {k[3]}, {statistics.median(rate_of[f].values()):.1f} GB/s" for f, k in of.items())
-            t, own = seconds(m, facts["formats"], rate_of)
-            joules, cost = energy_of(watts_of(benches, key), price, 1 / t)
-            out.append(dict(common, where=f"{key[2]} ({key[1]})", machine=key[0], how="measured",
-                            source=f"{source}; {100 * own:.0f} % of the bytes in shapes that were timed", tokens=1 / t,
-                            joules=joules, cost=cost, limit=ceiling[key[:3]] / size, published=None, conditions=None, published_cost=None))
-        out += [predicted_row(m, common, arch, d, None if "gb_of" in m else predict.matvec_bandwidth(isa, facts, arch), price)
-                for arch, d in facts["devices"].items()]
+        for device in ceiling:
+            of = {f: best[f][device] for f in KERNEL_OF if device in best[f]}
+            row = measured_row(m, benches, facts, of, {f: rates[f][k] for f, k in of.items()}, price)
+            out.append(dict(common, where=f"{device[2]} ({device[1]})", machine=device[0], limit=ceiling[device] / size, published=None,
+                            conditions=None, published_cost=None, **row))
+        out += [predicted_row(m, common, arch, d, guess[arch], facts, price) for arch, d in facts["devices"].items()]
     return groups(out, lambda r: r["model"])
 
 
-def predicted_row(m, common, arch, d, guess, price):
+def measured_row(m, benches, facts, of, rate_of, price):
+    own, lent, absent = sources(m, rate_of)
+    if absent:
+        return dict(how="not in this record", source=", ".join(f"{f} ({TIMED_AS[f]})" if f in TIMED_AS else f for f in absent), tokens=None, joules=None, cost=None,
+                    lent=[], absent=absent)
+    t, share = seconds(m, facts["formats"], rate_of)
+    joules, cost = energy_of(watts_of(benches, of[own[0]]), price, 1 / t)
+    said = [f"{f}: {of[f][3]}, {statistics.median(rate_of[f].values()):.1f} GB/s" for f in own]
+    return dict(how="measured", source=told(m, lent, said) + f"; {100 * share:.0f} % of the bytes in shapes that were timed", tokens=1 / t, joules=joules, cost=cost,
+                lent=lent, absent=[])
+
+
+def predicted_row(m, common, arch, d, guess, facts, price):
     published = m["published"].get(arch)
-    tokens = guess[0] / common["gb"] if guess else None
+    own, lent, absent = sources(m, guess)
+    tokens = None if absent else 1 / seconds(m, facts["formats"], {f: {"": g[0]} for f, g in guess.items()})[0]
     joules, cost = energy_of(d["watts_system"], price, tokens) if tokens else (None, None)
-    return dict(common, where=d["name"], machine=None, how="predicted, not measured",
-                source=f"{guess[1]}, bound by {guess[2]}: {guess[0]:.0f} GB/s" if guess else "the limit alone", tokens=tokens,
+    said = [f"{f}: {guess[f][1]}, bound by {guess[f][2]}, {guess[f][0]:.0f} GB/s" for f in own]
+    source = told(m, lent, said) if tokens else f"the limit alone: no static analysis of a decode kernel of {', '.join(absent)} was given"
+    return dict(common, where=d["name"], machine=None, how="predicted, not measured", source=source, tokens=tokens, lent=lent if tokens else [], absent=[],
                 joules=joules, cost=cost, limit=d["memory_gbs"] / common["gb"], published=published and published[0],
                 conditions=published and published[1], published_cost=m["published_cost"].get(arch))
+
+
+def substituted(projection):
+    """A sentence for each format that took another's rate; none where every format had its own."""
+    by_format = groups([(f, r) for rows in projection.values() for r in rows for f in r["lent"]], lambda x: x[0])
+    return [f"Tensors in {f} are taken at the rate of {STAND_IN}, for want of a kernel of their own in the records: "
+            + ", ".join(dict.fromkeys(f'{r["model"]} on {r["where"]}' for _, r in g)) + "." for f, g in by_format.items()]

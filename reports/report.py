@@ -10,6 +10,7 @@ interrupted run leaves the old report alone.
 """
 import argparse
 import base64
+import functools
 import glob
 import html
 import os
@@ -24,6 +25,7 @@ try:
     import plots
 except ImportError as e:
     sys.exit(f"report.py: {e}: python3 with matplotlib and jinja2 is needed (ci/setup installs them)")
+import headline
 import numerics
 import predict
 import project
@@ -105,19 +107,31 @@ def context(records, isa, shots):
     twins, fails = tables.twins(records.of("twin")), tables.failures(records)
     correct, timed = tables.correctness(checks, records), tables.bench(benches, records)
     kernels = tables.bench_by_kernel(timed)
-    scans = tables.headroom(records.of("scan"))
+    scans, trace_rows = tables.headroom(records), tables.traces(records)
+    projection = project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts)
+    missing = tables.not_measured(devices, benches, isa, fails, projection)
     return dict(
-        verdict=tables.verdict(checks, twins, benches, refused, fails, scans), notes=records.notes, machines=records.machines, several=records.several(), label=records.label,
+        verdict=headline.boxes(records, twins, fails, scans),
+        answers=headline.answers(records, twins, fails, timed, trace_rows, [few for few, _ in missing if few]),
+        notes=records.notes, machines=records.machines, several=records.several(), label=records.label,
         devices=devices, findings=rec.unique(records.of("finding"), lambda f: (f["machine"], f["what"], f["why"])), refused=refused,
-        numerics=numerics.cards(records), failures=fails, pictures=shots, traces=tables.traces(records), correctness=correct, by_op=tables.correctness_by_op(correct),
+        numerics=numerics.cards(records), failures=fails, pictures=shots, traces=trace_rows, correctness=correct, by_op=tables.correctness_by_op(correct),
         failed=[r for r in checks if r["status"] not in tables.WELL][:50], twins=twins, weights=tables.weights(checks),
         kernels=kernels, timed=timed, shown=tables.shown(timed), memcpy=next(iter(records.of("memcpy")), None),
         not_timed=[b for b in benches if b["status"] == "NOT TIMED"][:100], cold=tables.cold([r for r in timed if r["status"] != "SHORT"]),
         energy=tables.energy(timed), scans=scans, peers=tables.peers(records), predicted=predict.tables(isa, facts),
-        projection=project.rows([b for b in benches if b["status"] != "NOT TIMED"], isa, facts), facts=facts,
-        not_measured=tables.not_measured(devices, benches, isa),
-        commands=list(dict.fromkeys("blackframe " + " ".join([r["command"]] + r["arguments"]) for r in records.of("run"))),
+        projection=projection, substituted=project.substituted(projection), facts=facts, not_measured=[line for _, line in missing],
+        commands=list(dict.fromkeys(tables.command_of(r) for r in records.of("run"))),
         files=sorted({r["record"] for r in records.rows}), svgs=drawn(correct, timed, kernels))
+
+
+@functools.cache
+def templates(auto):
+    env = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+                             undefined=jinja2.StrictUndefined, autoescape=auto)
+    env.globals.update(gib=gib, mib=mib)
+    env.filters.update(md=md, code=code)
+    return env
 
 
 def render(values, out):
@@ -128,12 +142,8 @@ def render(values, out):
             f.write(svg)
         figures.setdefault(group, []).append(dict(name=name, title=title, svg=plots.inline(svg, next(number), html.escape(title, quote=True))))
     for template, auto in (("report.html", True), ("report.md", False)):
-        env = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-                                 undefined=jinja2.StrictUndefined, autoescape=auto)
-        env.globals.update(gib=gib, mib=mib)
-        env.filters.update(md=md, code=code)
         with open(os.path.join(out, template), "w", encoding="utf-8") as f:
-            f.write(env.get_template(template + ".j2").render(values, figures=figures))
+            f.write(templates(auto).get_template(template + ".j2").render(values, figures=figures))
 
 
 def replace_directory(fresh, out):
@@ -156,12 +166,12 @@ def copy_sources(paths, shots, out):
         shutil.copy(p, os.path.join(out, name))
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(prog="blackframe report", description="One page from the records of one or several machines: report.html, and report.md.")
     parser.add_argument("--out", default="reports/latest", metavar="DIR", help="directory of the report (reports/latest); an older report there is replaced whole")
     parser.add_argument("--no-copies", action="store_true", help="do not copy the records beside the page")
     parser.add_argument("files", nargs="+", metavar="FILE", help="records, .jsonl or .jsonl.gz; static analysis, .json; pictures, .png")
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     out = os.path.abspath(a.out)
     if os.path.isdir(out) and os.listdir(out) and not os.path.exists(os.path.join(out, "report.md")):
         rec.stop(f"{a.out}: holds something that is no report: not replaced")

@@ -2,6 +2,7 @@
 import collections
 import os
 import re
+import shlex
 import statistics
 
 from records import groups, unique
@@ -134,7 +135,7 @@ def bench_by_kernel(rows):
         out.append(dict(label=label, backend=backend, name=name, op=op, kernel=kernel, cases=len(g),
                         best=f'{max(r["bandwidth"] for r in fair) / 1e9:.1f}' if fair else "-",
                         ceiling=f'{max(r["ceiling_bandwidth"] for r in fair) / 1e9:.1f}' if fair else "-",
-                        median=100 * statistics.median(ratio) if ratio else None, worst=100 * min(ratio) if ratio else None,
+                        median=100 * statistics.median(ratio) if ratio else None, fair=len(fair), unsettled=sum(r["status"] == "UNSETTLED" for r in fair), worst=100 * min(ratio) if ratio else None,
                         gflops=f"{max(rate):.1f}" if rate else "-", statuses=", ".join(f"{n} {s}" for s, n in sorted(status.items()))))
     return out
 
@@ -179,11 +180,16 @@ def heat(verdict, bits):
     return "hn" if bits is None else "h0" if bits < 0 else "h1" if bits < 2 else "h2" if bits < 6 else "h3"
 
 
-def headroom(rows):
+SYNTHETIC = "synthetic"  # in the name of a file that was made, not trained: reports/make.sh names its own so
+
+
+def headroom(records):
     """Of each scanned file a map: a row a layer, a column a kind of matrix; the least of what shares a cell. Tensors outside of
-    layers stand in a list."""
+    layers stand in a list. Which file it is: its name, size and the command that read it."""
     maps = []
-    for file, g in groups(rows, lambda r: r["file"]).items():
+    runs, sizes = {r["run"]: r for r in records.of("run")}, {(s["run"], s["file"]): s["bytes"] for s in records.of("scan_summary")}
+    for (number, file), g in groups(records.of("scan"), lambda r: (r["run"], r["file"])).items():
+        kind = "a synthetic file, made to be scanned: no trained model" if SYNTHETIC in file else ""
         cells, others = {}, []
         for r in g:
             bits = r.get("headroom_bits")
@@ -201,7 +207,7 @@ def headroom(rows):
         layers, kinds = sorted({k[0] for k in cells})[:LAYERS_MOST], list(dict.fromkeys(k[1] for k in cells))
         kinds = sorted(kinds, key=lambda k: min(c["bits"] if c["bits"] is not None else 99 for (n, kind), c in cells.items() if kind == k))
         bad = [c for c in [*cells.values(), *others] if c["heat"] == "h0"]
-        maps.append(dict(file=os.path.basename(file), tensors=len(g), kinds=kinds[:KINDS_MOST], left_out=max(0, len(kinds) - KINDS_MOST), bad=bad[:BAD_MOST], more=max(0, len(bad) - BAD_MOST), worst=len(bad), others=others[:12],
+        maps.append(dict(file=os.path.basename(file), path=file, kind=kind, bytes=sizes.get((number, file)), command=command_of(runs[number]), tensors=len(g), kinds=kinds[:KINDS_MOST], left_out=max(0, len(kinds) - KINDS_MOST), bad=bad[:BAD_MOST], more=max(0, len(bad) - BAD_MOST), worst=len(bad), others=others[:12],
                          layers=[dict(layer=n, cells=[cells.get((n, k)) for k in kinds[:KINDS_MOST]]) for n in layers]))
     return maps
 
@@ -225,7 +231,8 @@ def failures(records):
         ran.sort(key=lambda r: r["verdict"] != "NOT REPRODUCED")
         one = ran[0]
         verdict = {r["backend"]: r["verdict"] for r in g}
-        out.append(dict(one, cells=[verdict.get(b, "-") for b in backends], sides=[s for s in (side(one, "broken"), side(one, "sound")) if s]))
+        needs = next((r["why"].partition(": ")[0] for r in g if r["verdict"] == "SKIPPED"), "")
+        out.append(dict(one, needs=needs, tried=list(verdict), cells=[verdict.get(b, "-") for b in backends], sides=[s for s in (side(one, "broken"), side(one, "sound")) if s]))
     return dict(backends=backends, rows=sorted(out, key=lambda r: natural(r["id"]))) if out else None
 
 
@@ -242,59 +249,74 @@ def side(row, which):
     return dict(which=which, kernel=s["kernel"], **count)
 
 
+VALUES = ("--backend", "-b", "--cases", "--depth", "--frame", "--input", "--json", "-j", "--plan", "--require", "--seed", "--set", "--size", "--timeout", "--weights")
+DROPPED = ("--bisect", "--frame", "--json", "--plan")  # what a mend gives in its own way, or does without
+SETS_MOST = 3
+
+
+def mend_command(run, chain, plan, options):
+    """The line that traces a chain again as the run did, with other options: its weights, depth and inputs stay."""
+    words, kept = iter(run["arguments"]), []
+    for w in words:
+        name, value = w.partition("=")[0], [next(words, "")] if w in VALUES else []
+        if not w.startswith("-"):
+            chain = w  # a name, or a file
+        elif name not in DROPPED and w[:2] != "-j":
+            kept += [w, *value]
+    return " ".join(["blackframe", "trace", *map(shlex.quote, [chain, "--plan", plan.partition(" ")[0], *kept, *options])])
+
+
+def command_of(run):
+    return " ".join(["blackframe", run["command"], *map(shlex.quote, run["arguments"])])
+
+
 def traces(records):
-    rows = []
+    """A row a traced chain: the first op that goes wrong; the kinds that must be in fp32, where the run asked (--bisect); what to run."""
+    rows, runs = [], {r["run"]: r for r in records.of("run")}
+    bisected = {(b["run"], b["chain"], b["backend"]): b for b in records.of("trace-bisect")}
     for t in records.of("trace"):
         bad = t.get("first_bad") or t.get("first_lost")
-        at = f'block {bad.get("block")} {bad.get("label")}' if isinstance(bad, dict) else "-"
-        rows.append(dict(chain=t["chain"], plan=t["plan"], backend=t["backend"], ops=t["ops"], finite=t["finite"], first=at))
+        at = f'block {bad.get("block")} {bad.get("label")} ({bad.get("kind")})' if isinstance(bad, dict) else "-"
+        b, kinds = bisected.get((t["run"], t["chain"], t["backend"])), []
+        if b is None:
+            must, options = ("-", None) if at == "-" else ("not asked", ["--bisect"])
+        elif b["size"] <= 0 or not b["sets"]:
+            must, options = "nothing" if b["size"] == 0 else "no set of kinds is enough", None
+        else:
+            kinds = b["sets"][0]
+            more = len(b["sets"]) - SETS_MOST
+            must = "; or ".join(", ".join(s) for s in b["sets"][:SETS_MOST]) + (f"; or {more} more sets" if more > 0 else "")
+            options = [w for k in kinds for w in ("--set", f"{k}=fp32")]
+        rows.append(dict(chain=t["chain"], plan=t["plan"], backend=t["backend"], ops=t["ops"], finite=t["finite"], first=at, kinds=kinds, must=must,
+                         half=t["plan"].partition(" ")[0] == "fp16", mend=options and mend_command(runs[t["run"]], t["chain"], t["plan"], options)))
     return rows
 
 
-def not_measured(devs, benches, isa):
+def not_measured(devs, benches, isa, fails, projection):
+    """[(a few words, the whole line)]; no words: true of every report, no news at its top."""
     have, timed = {d["backend"] for d in devs}, {b["backend"] for b in benches if b["status"] != "NOT TIMED"}
     lines = []
     for gpu, name in (("cuda", "NVIDIA"), ("hip", "AMD")):
         if gpu not in have:
-            lines.append(f"No {name} GPU was found: the {gpu} kernels were compiled, and executed on the CPU by simt-{gpu} "
-                         "where that is listed; nothing measured here is a figure of such a GPU.")
+            lines.append((f"any {name} GPU", f"No {name} GPU was found: the {gpu} kernels were compiled, and executed on the CPU by simt-{gpu} "
+                          "where that is listed; nothing measured here is a figure of such a GPU."))
     for b in sorted(have - timed):
         if b.startswith("simt"):
-            lines.append(f"{b} executes GPU source on the CPU: it proves results and is never timed.")
+            lines.append(("", f"{b} executes GPU source on the CPU: it proves results and is never timed."))
         elif benches:
-            lines.append(f"{b} was not timed in these records.")
+            lines.append((f"time on {b}", f"{b} was not timed in these records."))
     if not benches:
-        lines.append("Nothing was timed: no bench record was given.")
+        lines.append(("time", "Nothing was timed: no bench record was given."))
     if not any("watts" in b for b in benches):
-        lines.append("Clocks, temperature and power were not read: no joules of this machine.")
+        lines.append(("power", "Clocks, temperature and power were not read: no joules of this machine."))
     if not isa:
-        lines.append("The static half is missing: no file of ci/isa.py --json was given.")
-    lines.append("The projection counts reading the weights alone: no attention over a context, no launches between kernels, no sampling.")
+        lines.append(("static analysis", "The static half is missing: no file of ci/isa.py --json was given."))
+    skipped = [f for f in fails["rows"] if set(f["cells"]) <= {"SKIPPED", "-"}] if fails else []
+    if skipped:
+        names = ", ".join(f["id"] for f in skipped)
+        lines.append((f"failures {names}", f"Of the documented failures {names} ran on no device: " + "; ".join(f'{f["id"]} needs {f["needs"] or "another"}' for f in skipped) + "."))
+    absent = list(dict.fromkeys(f for rows in projection.values() for r in rows for f in r["absent"]))
+    if absent:
+        lines.append((f"decode in {', '.join(absent)}", f"No decode kernel of {', '.join(absent)} was timed in these records."))
+    lines.append(("", "The projection counts reading the weights alone: no attention over a context, no launches between kernels, no sampling."))
     return lines
-
-
-def verdict(checks, twin_table, benches, refused, fails, scans=()):
-    """(text, good) in the order in which a person asks; None: neither good nor bad."""
-    parts = []
-    bad = [r for r in checks if r["status"] not in WELL]
-    if checks:
-        parts.append((f"{len(checks) - len(bad)} of {len(checks)} checks right" if not bad else f"{len(bad)} of {len(checks)} checks FAILED", not bad))
-    if twin_table:
-        parts.append((f'{twin_table["caught"]} of {twin_table["all"]} broken twins caught', not twin_table["escaped"]))
-    if fails:
-        lost = [f["id"] for f in fails["rows"] if "NOT REPRODUCED" in f["cells"]]
-        seen = sum("REPRODUCED" in f["cells"] or "MEASURED" in f["cells"] for f in fails["rows"])
-        parts.append((f'{seen} of {len(fails["rows"])} documented failures shown' if not lost else f"{', '.join(lost)} did not reproduce", not lost))
-    timed = [b for b in benches if b["status"] in TIMED]
-    if timed:
-        invalid = sum(b["status"] == "INVALID" for b in timed)
-        settled = sum(b["status"] == "VALID" for b in timed)
-        parts.append((f"{len(timed)} kernel timings, {settled} within 1 %" + (f", {invalid} INVALID" if invalid else ""), not invalid and (True if 2 * settled >= len(timed) else None)))
-    untimed = len(benches) - len(timed)
-    if untimed:
-        parts.append((f"{untimed} not timed", False))
-    if refused:
-        parts.append((f"{len(refused)} devices refused", False))
-    for m in scans:
-        parts.append((f'{m["file"]}: {m["worst"]} of {m["tensors"]} tensors without headroom in fp16', None if m["worst"] else True))
-    return parts or [("no check and no timing in the records", False)]
