@@ -302,6 +302,20 @@ static int command(const char *arguments) {
     return WIFEXITED(ws) ? WEXITSTATUS(ws) : -1;
 }
 
+/* A type that is newer than this reader: its tensor is not read, the others are. */
+Test(scan, a_newer_type_does_not_spoil_the_file, .init = enter, .fini = leave) {
+    static const char header[] = "{\"w\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[3,7]},\"s\":{\"dtype\":\"F8_E8M0\",\"shape\":[3],\"data_offsets\":[0,3]}}";
+    unsigned char image[8 + sizeof header - 1 + 7] = {0};
+    image[0] = sizeof header - 1;
+    memcpy(image + 8, header, sizeof header - 1);
+    memcpy(image + sizeof image - 4, "\0\x3c\0\x7c", 4); /* 1, infinity */
+    char line[300];
+    write_file("new.safetensors", image, sizeof image);
+    snprintf(line, sizeof line, "--verbose %s", in_folder("new.safetensors"));
+    cr_expect_eq(command(line), 1, "%s", said);
+    cr_expect(strstr(said, "UNREAD") && strstr(said, "F8_E8M0") && strstr(said, "w (F16, 1 x 2)"), "%s", said);
+}
+
 Test(scan, the_command_names_the_planted_value, .init = enter, .fini = leave) {
     char arguments[900];
     write_model("m.safetensors", 3, 77, -131072.0f);
