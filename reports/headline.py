@@ -25,7 +25,7 @@ def gpus(records):
             proved.add((d["machine"], d["backend"], d["index"]))
     for r in records.of("check", "twin", "bench", "failure"):
         if r.get("status", r.get("verdict")) not in ("SKIP", "SKIPPED", "NOT TIMED"):
-            ran.add((r["machine"], r["backend"], r.get("device", 0)))
+            ran.add((r["machine"], r["backend"], r["device"] if isinstance(r.get("device"), int) else 0))
     rows = unique([d for d in records.of("device") if d["backend"] in GPU], lambda d: (d["machine"], d["backend"], d["index"]))
     key = lambda d: (d["machine"], d["backend"], d["index"])  # noqa: E731
     return [dict(name=d["name"], ran=key(d) in ran, proved=key(d) in proved) for d in rows]

@@ -151,7 +151,7 @@ def gpu_first(folder):
             ([DEVICE, CHECK, denied, amd], "No GPU ran", "bad", "/dev/nvidia0: no permission", "No: /dev/nvidia0"),
             ([DEVICE, CHECK, dict(GPU, proved=None)], "No GPU ran", "bad", "found and not used: Tesla P40", "No: found"),
             ([DEVICE, GPU, dict(ran, status="SKIP")], "No GPU ran", "bad", "found and not used: Tesla P40", "No: found"),
-            ([DEVICE, GPU, dict(GPU, proved=None), ran], "1 GPU ran, proved", "good", "Tesla P40", "Yes: 1 GPU ran, proved: Tesla P40"),
+            ([DEVICE, GPU, dict(GPU, proved=None), ran, dict(ran, device=[{}])], "1 GPU ran, proved", "good", "Tesla P40", "Yes: 1 GPU ran, proved: Tesla P40"),
             ([DEVICE, GPU, dict(GPU, index=1), ran, dict(ran, device=1)], "2 GPUs ran, proved", "good", "2 x Tesla P40", "Yes: 2 GPUs"),
             ([DEVICE, GPU, dict(GPU, index=1, name="other"), ran], "1 GPU ran, proved", "plain", "other: found and not used", "Yes: 1 GPU"),
             ([DEVICE, dict(GPU, proved=False), ran], "A GPU ran, not proved", "plain", "no record says that it was proved", "A GPU ran, not proved")):
@@ -222,14 +222,16 @@ def what_to_do(folder):
 
 def pictures_say_unsettled(folder):
     unsettled = dict(BENCH, status="UNSETTLED", case=BENCH["case"] + " x=bf16")
-    hatched = {}
+    hatched, strokes = {}, {}
     for name, rows in (("settled", [BENCH]), ("some", [BENCH, unsettled]), ("all", [unsettled])):
         rc, err, page, md = quick(folder, {"a.jsonl": lines(RUN, DEVICE, *rows)}, pictures=True)
         out = os.path.join(folder, "out")
         svg = {f: open(os.path.join(out, f)).read() for f in os.listdir(out) if f.endswith(".svg")}
         shares, points = svg["shares.svg"], next(v for k, v in svg.items() if k.startswith("bandwidth"))
+        strokes[name] = shares.partition("<pattern")[2].partition("</pattern>")[0].count("L ")
         hatched[name] = ("<pattern" in shares, "some cases UNSETTLED" in shares, "all cases UNSETTLED" in shares, "every case settled" in shares, "hollow: UNSETTLED" in points)
-        expect(rc == 0 and "fill: #2a6f97" not in page and not re.search(r'fill="#(?!fff)', page), f"{name}: a colour that does not follow dark: {err}")
+        expect(rc == 0 and not any(re.search(r'[:"] ?#[0-9a-fA-F]{3}', p) for p in re.findall(r"<svg.*?</svg>", page, re.S)), f"{name}: a colour that does not follow dark: {err}")
+    expect(0 == strokes["settled"] < strokes["some"] < strokes["all"], f"some and all look alike: {strokes}")
     expect(hatched == dict(settled=(False, False, False, True, False), some=(True, True, False, False, True), all=(True, False, True, False, True)), f"hatches and their legend: {hatched}")
 
 
