@@ -269,7 +269,10 @@ class Trial:
                 return "killed", name, unit, noticed
         return status, "differential" if status == "equivalent" else "", unit, words
 
-    def asan(self, op, unit):
+    ASAN_ENV = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=0", "UBSAN_OPTIONS": "abort_on_error=1"}
+
+    def asan_program(self, unit):
+        """The command with this unit of the tree under the sanitizers; None: it does not compile so."""
         obj, base = self.work / "asan.o", self.root / "build/asan"
         lean = ["-O1", "-fno-sanitize=pointer-overflow,alignment,null,object-size"]
         if unit.endswith(".c"):
@@ -284,11 +287,21 @@ class Trial:
             return None
         save, self.b.link["blackframe"] = self.b.link["blackframe"], [clang, *sane, *self.b.link["blackframe"][1:]]
         try:
-            program = self.b.program("blackframe", unit, obj, self.work / "blackframe-asan", base=base)
+            return self.b.program("blackframe", unit, obj, self.work / "blackframe-asan", base=base)
         finally:
             self.b.link["blackframe"] = save
-        env = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=0", "UBSAN_OPTIONS": "abort_on_error=1"}
-        return self.check(program, op, unit, env=env, timeout=60, limit=600)
+
+    def asan(self, op, unit):
+        program = self.asan_program(unit)
+        return program and self.check(program, op, unit, env=self.ASAN_ENV, timeout=60, limit=600)
+
+    def checker_asan(self, unit, words):
+        program = self.deep and (self.root / "build/asan/blackframe").exists() and self.asan_program(unit)
+        if not program:
+            return None
+        status, text = run([str(program), "check", "--fail-fast", "--parallel", "1", "--timeout", "120", "--backend", "cpu", "--best", *words], 900,
+                           cwd=self.root, env=self.ASAN_ENV)
+        return None if status == 0 else "sanitizers: " + self.first_words(status, text)
 
     def race(self, op, unit):
         base = self.root / "build/race"
@@ -432,4 +445,4 @@ class Trial:
                 ("quick", lambda: check("--backend", "cpu", *words)),
                 ("quick", lambda: check("--backend", "simt-cuda,simt-hip", "--suite", "smoke", "--suite", "witness", *words)),
                 ("tests", lambda: self.tests(unit, obj, near)), ("numpy", numpy),
-                ("all tests", lambda: self.tests(unit, obj, HEAVY.split()))]
+                ("all tests", lambda: self.tests(unit, obj, HEAVY.split())), ("asan", lambda: self.checker_asan(unit, words))]

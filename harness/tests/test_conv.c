@@ -367,6 +367,21 @@ Test(conv, a_bad_weight_over_padding_may_or_may_not_poison) {
     end();
 }
 
+/* Nothing but padding below an output: it is the bias, and nothing rounds. */
+Test(conv, an_output_without_products_is_exact) {
+    begin("conv rank=1 in=1 out=1 w=1 taps=1 pad=1 x=f32 wt=f32 b=f32");
+    float one = 1, *y = t[CONV_Y].data;
+    memcpy(t[CONV_B].data, &one, 4);
+    c->op->release(expected);
+    expected = c->op->expect(c, t, &err);
+    drop(right());
+    cr_assert_eq(judge(), BF_PASS, "%s", v.note);
+    cr_assert_eq(y[0], 1);
+    y[0] = 1 - 0x1p-24f; /* half an ulp of one away: what a sum of products may be off by */
+    cr_assert_eq(judge(), BF_FAIL);
+    end();
+}
+
 Test(conv, fp16_outputs_overflow_where_the_sum_does) {
     begin("conv rank=1 in=1 out=1 w=3 taps=1 x=f32 wt=f32 b=none y=f16");
     float x[3] = {65519, 65521, -70000}, one = 1;
