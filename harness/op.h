@@ -129,6 +129,9 @@ struct bf_op {
 
 extern const bf_op *const bf_ops[]; /* NULL-terminated: the one list of ops (harness/ops/registry.c) */
 const bf_op *bf_op_find(const char *name);
+/* 1: this kernel's sums are those of gfx11's matrix instructions, which are not IEEE's (harness/ops/ops.h): path wmma, and paths f16 and
+ * bf16 on HIP. */
+int bf_adds_on_grid(const bf_kernel *);
 
 /* Kernels, in the order of the link; found through the linker section. */
 size_t bf_kernel_count(void);

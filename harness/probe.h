@@ -17,7 +17,9 @@
 #include "op.h"
 
 /* Longest chain of additions of kernel k (bf_subject_formats: not 0) at rows of `length` weights (a multiple of 256, at most 32,768) in
- * one of its formats, and what it declares for them (may be NULL). 1: it takes no such rows. -1 with err: the device failed, or its results
+ * one of its formats, and what it declares for them (may be NULL). 1: it takes no such rows. 2: M - M leaves
+ * something, as the matrix instructions of gfx11 may (bf_adds_on_grid; of other kernels this is an error): the results are no counts, there
+ * is nothing to measure. -1 with err: the device failed, or its results
  * are no counts (it does not add in fp32, or not in a tree). */
 int bf_probe_chain(const bf_backend *, bf_context *, const bf_kernel *k, int format, int64_t length, int64_t *chain, int64_t *declared,
                    bf_error *err);
@@ -25,7 +27,7 @@ int bf_probe_chain(const bf_backend *, bf_context *, const bf_kernel *k, int for
 /* Measures every format at 256 and 512 weights (q4k_matvec at twice as many, int8 paths at eight times) and judges the declaration: PASS when
  *     measured <= declared <= 2 measured + 2,
  * 2 for what cannot show (above). A smaller declaration makes the bound unsound, a larger one too wide. SKIP for
- * other ops, ERROR when bf_probe_chain fails. The note says what was measured and declared. */
+ * other ops and where there is nothing to measure, ERROR when bf_probe_chain fails. The note says what was measured and declared. */
 void bf_probe_judge(const bf_backend *, bf_context *, const bf_kernel *k, bf_verdict *v);
 
 #endif

@@ -11,6 +11,7 @@ enum { PANEL = 32 /* rows widened at a time: 2 x 4 MB at k = 16384 */ };
 
 static void widen(bf_dtype type, const void *data, int64_t first, int64_t rows, int64_t k, const double *table,
                   double *wide, bf_ref_row *row) {
+    const double least = ldexp(1, bf_ref_format_of(type).emin);
     for (int64_t r = 0; r < rows; r++) {
         bf_ref_row s = {0};
         for (int64_t i = 0; i < k; i++) {
@@ -19,7 +20,7 @@ static void widen(bf_dtype type, const void *data, int64_t first, int64_t rows, 
             if (isnan(v)) s.nan++;
             if (isinf(v)) s.inf++, s.at = i, s.negative = v < 0;
             if (!isfinite(v)) v = 0;
-            s.nonzero += v != 0;
+            s.nonzero += v != 0, s.subnormal += v != 0 && fabs(v) < least, s.top = fmax(s.top, fabs(v));
             wide[r * k + i] = v;
         }
         row[r] = s;

@@ -10,6 +10,8 @@
 /* What is special in one row of a matrix. */
 typedef struct bf_ref_row {
     int64_t nonzero, nan, inf; /* counts */
+    int64_t subnormal;         /* of its type */
+    double top;                /* largest finite magnitude */
     int64_t at;                /* column of the last infinity */
     int negative;              /* its sign */
 } bf_ref_row;

@@ -133,7 +133,14 @@ static void print_mode(FILE *out, const card *c) {
         const bf_trait *t = bf_numerics_find(&c->entry[i].found, "integers_wrong");
         asked += t != NULL, exact += t && t->value == 0;
     }
-    if (asked) fprintf(out, "\n  mode: %s: small integers come out exact from %d of %d kernels and formats\n", exact == asked ? "exact" : "bounded", exact, asked);
+    if (!asked) return;
+    fprintf(out, "\n  mode: %s: small integers come out exact from %d of %d kernels and formats", exact == asked ? "exact" : "bounded", exact, asked);
+    for (size_t i = 0, named = 0; i < c->entries; i++) {
+        const entry *e = &c->entry[i];
+        const bf_trait *t = bf_numerics_find(&e->found, "integers_wrong");
+        if (t && t->value != 0) fprintf(out, "%s%s%s", named++ ? ", " : "; judged by bounds alone: ", e->kernel->name, e->family->label(e->kernel, e->variant));
+    }
+    fputc('\n', out);
 }
 
 static void print_card(FILE *out, const card *c, int twins) {

@@ -40,11 +40,12 @@
  * 5. Class comes first, by the policies of the contract. Anything goes where a step may leave fp32 although the result does
  * not: q . k before or after scaling, score + mask, the sum of a column's magnitudes.
  *
- * 6. Path wmma: q . k by matrix instructions, for q and K of the same 16-bit type. Products are exact in fp32; how the 16 of a step
- * and C are added is not documented; assumed is, as for linear, that an addition returns one of the neighbours of the exact sum,
- * 2 u instead of u. So e_j, and with it b_j, at most doubles (2 gamma(n) and gamma(2 n) differ by less than 1e-4 here), and
- *   e^(2 b) - 1 = (e^b - 1)(e^b + 1) <= (e^b - 1)(1 + e^(max b)).
- * There is no probabilistic form of it: truncation has a preferred sign.
+ * 6. Path wmma: q . k by matrix instructions, for q and K of the same 16-bit type. Products are exact; additions err by up to
+ * 3 u, 4 u a product where a step has one alone (ops.h derives it): gamma(4 z) at most. So e_j, and with it b_j, at most has
+ * fourfold size (4 gamma(n) and gamma(4 n) differ by less than 1e-4 here), and
+ *   e^(4 b) - 1 = (e^b - 1)(1 + e^b + e^(2 b) + e^(3 b)) <= (e^b - 1)(1 + e^B + e^(2 B) + e^(3 B)),  B = max b.
+ * What underflow costs there, times the scale, is added to |a_j|, three times (e_j and 2 max e of section 2), whatever the key. There
+ * is no probabilistic form for the scores: these errors have a preferred sign.
  *
  * 7. The probabilistic bound has gamma_prob (ops.h) in place of gamma for q . k and for the sums. Witness cases on random data
  * are judged by it. */
@@ -55,6 +56,7 @@
 
 #include "../../kernels/common/attention.h"
 #include "../../reference/attention.h"
+#include "../../reference/linear.h"
 #include "../../reference/number.h"
 #include "../compare.h"
 #include "../expected.h"
@@ -97,6 +99,7 @@ typedef struct attention_expected {
     bf_expected base;
     bf_ref_attention_result r;
     double scale;
+    double *underflow; /* [heads][queries]: of a score on path wmma; NULL: q and k of other types */
 } attention_expected;
 
 /* ---- tensors ---- */
@@ -203,11 +206,36 @@ static void release(bf_expected *base) {
     attention_expected *e = (attention_expected *)base;
     if (!e) return;
     bf_ref_attention_free(&e->r);
+    free(e->underflow);
     free(e);
 }
 
 static int dump(const bf_case *, const bf_kernel *, const bf_tensor t[BF_MAX_TENSORS], const bf_expected *, int slot,
                 double *ref, double *bound);
+
+/* Section 6. -1: no memory. */
+static int underflow_of_scores(const bf_problem *p, const bf_tensor t[BF_MAX_TENSORS], attention_expected *e) {
+    int64_t heads = p->dim[ATTENTION_HEADS], kv = p->dim[ATTENTION_KV_HEADS], queries = p->dim[ATTENTION_QUERIES];
+    int64_t keys = p->dim[ATTENTION_KEYS], d = p->dim[ATTENTION_D];
+    bf_dtype type = p->type[ATTENTION_Q];
+    double wide[256];
+    if (type != p->type[ATTENTION_K] || type == BF_F32) return 0;
+    if (!(e->underflow = malloc(sizeof *e->underflow * (size_t)(heads * queries)))) return -1;
+    for (int64_t g = 0; g < kv; g++) {
+        double subnormal = 0, top = 0;
+        bf_ref_row row;
+        for (int64_t j = g * keys; j < (g + 1) * keys; j++) {
+            bf_ref_linear_widen(type, (const uint16_t *)t[ATTENTION_K].data + j * d, 1, d, wide, &row);
+            subnormal = fmax(subnormal, (double)row.subnormal), top = fmax(top, row.top);
+        }
+        int64_t rows = heads / kv * queries;
+        for (int64_t i = g * rows; i < (g + 1) * rows; i++) {
+            bf_ref_linear_widen(type, (const uint16_t *)t[ATTENTION_Q].data + i * d, 1, d, wide, &row);
+            e->underflow[i] = e->scale * bf_grid_underflow(type, d, (double)row.subnormal, row.top, subnormal, top);
+        }
+    }
+    return 0;
+}
 
 static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     const bf_problem *p = &c->problem;
@@ -225,7 +253,9 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
         .sink = t[ATTENTION_SINK].data};
     bf_ref_attention_errors x = {.score = (cap > 0 ? 19 : 3) * U, .mask = 2 * U, .argument = 3 * U};
     for (int z = 0; z <= 256; z++) x.dot[0][z] = bf_gamma(z + 3), x.dot[1][z] = bf_gamma_prob(z + 3);
-    if (!bf_ref_attention(&q, &x, &e->r, err)) return &e->base;
+    if (underflow_of_scores(p, t, e)) bf_fail(err, "attention: no memory for the reference");
+    else if (!bf_ref_attention(&q, &x, &e->r, err)) return &e->base;
+    free(e->underflow);
     free(e);
     return NULL;
 }
@@ -233,23 +263,27 @@ static bf_expected *expect(const bf_case *c, const bf_tensor t[BF_MAX_TENSORS], 
 /* ---- judgement ---- */
 
 typedef struct row_bound { /* of one row, x: 0 worst case, 1 probabilistic */
-    double rescales, grow, g[2], spread[2]; /* R; e^(4u(1+R)) - 1; g; S */
-    double by[2];                           /* the scores' errors are multiplied by: path wmma: 1 + e^(max b), else 1 */
+    double rescales, grow, g[2], spread[2]; /* R; e^(4u(1+R) + underflow) - 1; g; S */
+    double underflow;                       /* path wmma: of the scores, else 0 */
+    double by[2];                           /* e^b - 1 is multiplied by: path wmma: 1 + e^B + e^(2B) + e^(3B), else 1 */
     int of[2];                              /* which of the reference's are meant: path wmma has the worst case alone */
 } row_bound;
 
-static row_bound bound_of_row(const bf_case *c, const bf_kernel *k, const bf_ref_attention_row *row) {
+static row_bound bound_of_row(const bf_case *c, const bf_kernel *k, const attention_expected *e, int64_t index) {
+    const bf_ref_attention_row *row = &e->r.row[index];
     int64_t cap = c->problem.dim[ATTENTION_KEYS] + 64, chain = k->chain ? k->chain(&c->problem) : cap;
     if (chain < 0 || chain > cap) chain = cap;
     if ((double)chain > row->keys) chain = (int64_t)row->keys;
     row_bound b = {.rescales = (double)(chain / 16 + 2)};
     if (b.rescales > row->keys + 2) b.rescales = row->keys + 2;
-    b.grow = expm1(4 * U * (1 + b.rescales));
+    int wmma = bf_adds_on_grid(k);
+    if (wmma && e->underflow) b.underflow = 3 * e->underflow[index];
+    b.grow = expm1(4 * U * (1 + b.rescales) + b.underflow);
     b.g[0] = bf_gamma((double)chain + b.rescales + 1), b.g[1] = bf_gamma_prob((double)chain + b.rescales + 1);
-    int wmma = k->path && !strcmp(k->path, "wmma");
     for (int x = 0; x < 2; x++) {
         b.of[x] = wmma ? 0 : x;
-        b.by[x] = wmma ? 1.0001 * (1 + exp(row->worst[0])) : 1;
+        double grown = exp(row->worst[0]);
+        b.by[x] = wmma ? 1.0001 * (1 + grown * (1 + grown * (1 + grown))) : 1;
         b.spread[x] = b.by[x] * row->error[b.of[x]] * (1 + b.grow) + b.grow;
     }
     return b;
@@ -268,7 +302,7 @@ static double element_bound(const row_bound *b, const bf_ref_attention_row *row,
 }
 
 static double lse_bound(const row_bound *b, const bf_ref_attention_row *row, int x) {
-    double r = b->spread[x] + b->g[x] * (1 + b->spread[x]), worst = row->worst[b->of[x]] * (b->by[x] > 1 ? 2.0001 : 1);
+    double r = b->spread[x] + b->g[x] * (1 + b->spread[x]), worst = row->worst[b->of[x]] * (b->by[x] > 1 ? BF_GRID_PRODUCT * 1.0001 : 1) + b->underflow;
     double moved = worst + 4 * U * (1 + b->rescales) + 2 * b->g[x];
     if (r < 0.5 && r / (1 - r) < moved) moved = r / (1 - r);
     double log_sum = row->lse - row->max;
@@ -309,7 +343,7 @@ static void for_outputs(const bf_case *c, const bf_kernel *k, const attention_ex
                         void (*each)(void *, int64_t index, bf_want), void *user) {
     int64_t rows = c->problem.dim[ATTENTION_HEADS] * c->problem.dim[ATTENTION_QUERIES], d = c->problem.dim[ATTENTION_D];
     for (int64_t row = 0; row < rows; row++) {
-        row_bound b = bound_of_row(c, k, &e->r.row[row]);
+        row_bound b = bound_of_row(c, k, e, row);
         if (slot == ATTENTION_LSE) each(user, row, want_lse(c, e, &b, row));
         for (int64_t i = row * d; slot == ATTENTION_O && i < (row + 1) * d; i++) each(user, i, want_o(c, e, &b, row, i));
     }

@@ -39,3 +39,12 @@ double bf_gamma_prob(double n) {
     double u = BF_REF_U32, p = expm1(8 * sqrt(n) * u + n * u * u / (1 - u)), g = bf_gamma(n);
     return p < g ? p : g;
 }
+
+int bf_adds_on_grid(const bf_kernel *k) {
+    return k->path && (!strcmp(k->path, "wmma") || (k->target == BF_HIP && (!strcmp(k->path, "f16") || !strcmp(k->path, "bf16"))));
+}
+
+double bf_grid_underflow(bf_dtype type, int64_t k, double subnormal_a, double top_a, double subnormal_b, double top_b) {
+    double least = ldexp(1, bf_ref_format_of(type).emin), share = type == BF_F16 ? 5 * 0x1p-38 : 0x1p-126;
+    return (double)(k + 16) * 0x1p-126 + share * (subnormal_a * fmax(top_b, least) + subnormal_b * fmax(top_a, least));
+}

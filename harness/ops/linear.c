@@ -18,13 +18,13 @@
  * Underflow: every operation that underflows is off by at most 2^-150: K products, K additions, a reduction, together
  * below eta = (K + 16) 2^-149. The reference's dgemm is off by at most K 2^-53 M. Both are added.
  *
- * 2. Path wmma. A product of two 16-bit values with the same type is exact in fp32 (16 or 22 significand bits) but for
- * underflow. How the 16 products of one step and C are added is not documented; assumed is that every addition
- * returns one of the two neighbours of the exact sum, that is, rounds with 2 u instead of u, one after the other at worst:
+ * 2. Path wmma. A product of two 16-bit values with the same type is exact (16 or 22 significand bits). The additions of gfx11's
+ * matrix instructions err by up to 3 u, on a grid of their own (ops.h derives it, with its source and what underflow costs there):
  *
- *     |s - s_ref| <= gamma(2 (chain + 1) + [bias]) M
+ *     |s - s_ref| <= gamma(min(3 (chain + 1), 4 z + 1) + [bias]) M
  *
- * There is no probabilistic form of it: truncation has a preferred sign.
+ * There is no probabilistic form of it: these errors have a preferred sign. An infinity beside a subnormal bf16 operand may give NaN,
+ * because that operand is flushed.
  *
  * 3. The output. y is s rounded once more where its type is narrower: half an ulp (of that type) at |s_ref| + the bound so
  * far is added. Where that range reaches the midpoint between the largest finite value and what would come next, an
@@ -36,7 +36,7 @@
  * unless the sum may leave fp32: M (1 + gamma) >= FLT_MAX. There anything goes, but for a sum that cannot be finite.
  *
  * 5. Integer fill: partial sums are integers below 2^24 times one unit; then the bound is 0, and y the sum rounded to
- * its type to nearest even.
+ * its type to nearest even. Not on path wmma, whose grid does not keep integers of mixed signs exact.
  *
  * 6. The probabilistic bound has gamma_prob (ops.h) in place of gamma. Witness cases on random data are judged by it. */
 #include <math.h>
@@ -74,8 +74,6 @@ typedef struct linear_expected {
     double *y, *magnitude; /* [n][m], with the bias where it is finite */
     bf_ref_row *row, *column;
 } linear_expected;
-
-static int is_wmma(const bf_kernel *k) { return k->path && !strcmp(k->path, "wmma"); }
 
 static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
     (void)path;
@@ -172,8 +170,10 @@ static double roundings(const bf_case *c, const bf_kernel *k, const linear_expec
     int64_t cap = c->problem.dim[LINEAR_K] + 8, chain = k->chain ? k->chain(&c->problem) : cap;
     int64_t few = e->row[r].nonzero < e->column[col].nonzero ? e->row[r].nonzero : e->column[col].nonzero;
     if (chain < 0 || chain > cap) chain = cap;
+    int bias = c->problem.type[LINEAR_B] != BF_NONE;
+    if (bf_adds_on_grid(k)) return fmin((double)BF_GRID_ADDITION * (double)(chain + 1), (double)BF_GRID_PRODUCT * (double)few + 1) + bias;
     if (chain > few) chain = few;
-    return (double)((is_wmma(k) ? 2 : 1) * (chain + 1) + (c->problem.type[LINEAR_B] != BF_NONE));
+    return (double)(chain + 1 + bias);
 }
 
 /* 1 when every partial sum of output (r, col) is an integer below 2^24 times one unit that divides the products and
@@ -205,7 +205,7 @@ static void round_output(bf_dtype type, bf_want *w, double reach) {
 static const bf_want nothing_finite = {.value = NAN, .bound = NAN, .allow = BF_ALLOW_INF | BF_ALLOW_NAN};
 
 /* Output of a row, column or bias with NaN or infinities (4. above). `safe`: all the rest stays within fp32. */
-static bf_want want_special(const linear_expected *e, const bf_tensor *tw, int64_t r, int64_t col, int64_t k, int safe) {
+static bf_want want_special(const linear_expected *e, const bf_tensor *tw, int64_t r, int64_t col, int64_t k, int grid, int safe) {
     const bf_ref_row *a = &e->row[r], *x = &e->column[col];
     bf_want w = nothing_finite;
     double partner = 1;
@@ -221,6 +221,7 @@ static bf_want want_special(const linear_expected *e, const bf_tensor *tw, int64
         w.allow = BF_ALLOW_NAN;
     else if (safe)
         w.allow = BF_ALLOW_INF, w.value = negative != (partner < 0) ? -INFINITY : INFINITY;
+    if (grid && fabs(partner) < 0x1p-126) w.allow |= BF_ALLOW_NAN;
     return w;
 }
 
@@ -231,12 +232,17 @@ static bf_want want(const bf_case *c, const bf_kernel *kernel, const linear_expe
     double rest = (double)k * BF_REF_U64 * magnitude + (double)(k + 16) * 0x1p-149;
     bf_want w = {.value = e->y[col * m + r], .allow = BF_ALLOW_FINITE};
     bf_dtype type = t[LINEAR_Y].type;
+    int grid = bf_adds_on_grid(kernel);
+    if (grid) {
+        const bf_ref_row *a = &e->row[r], *x = &e->column[col];
+        rest += bf_grid_underflow(t[LINEAR_W].type, k, (double)a->subnormal, a->top, (double)x->subnormal, x->top);
+    }
     w.bound = bf_gamma(own) * magnitude + rest;
-    if (!is_wmma(kernel)) w.prob = bf_gamma_prob(own) * magnitude + rest;
+    if (!grid) w.prob = bf_gamma_prob(own) * magnitude + rest;
     int safe = magnitude + w.bound < bf_ref_largest(BF_F32);
     if (e->row[r].nan || e->row[r].inf || e->column[col].nan || e->column[col].inf || !isfinite(e->b[r]))
-        return want_special(e, &t[LINEAR_W], r, col, k, safe);
-    if (exact(c, r, col, magnitude)) {
+        return want_special(e, &t[LINEAR_W], r, col, k, grid, safe);
+    if (!grid && exact(c, r, col, magnitude)) {
         w.value = bf_ref_decode(type, bf_ref_encode(type, w.value)), w.bound = w.prob = 0;
         if (isinf(w.value)) w.allow = BF_ALLOW_INF, w.bound = NAN;
         return w;

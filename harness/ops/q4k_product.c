@@ -73,8 +73,8 @@
  *     |y - y_ref| <= ((1 + g)(1 + U)(1 + U') - 1) M_w + (1 + g)(1 + U)(1 + U') (e sum|x| + e' sum|w| + K e e')
  *
  * M_w = sum of |w| |x|, not M: the weight is whole before it is rounded, so a factored form has no place here. The
- * additions are taken to be those of IEEE fp32, and subnormal operands to be kept; whether the matrix units do both only
- * hardware can tell. M_w with U instead of a recomputed w16 leaves the kernel free to round w from its exact value or
+ * additions are those of IEEE fp32, but on HIP, where they are the matrix instructions': 3 u each, g = gamma(3 (chain + 1)), with
+ * bf_grid_underflow(K, all subnormal) of sum|x| and sum|w| added and no probabilistic bound (ops.h derives it). M_w with U instead of a recomputed w16 leaves the kernel free to round w from its exact value or
  * from fp32. Integer fills are not exact here: the rounding term stays.
  *
  * A row with |w|, or a column with |x|, beyond the type's largest value may give anything.
@@ -159,6 +159,7 @@ typedef struct product_expected {
 /* What section 6 needs to know of a path and a type of x. */
 typedef struct narrow {
     double unit, x_unit, tiny, x_tiny, top; /* U, U', e, e', largest value */
+    bf_dtype type;
 } narrow;
 
 /* One output column's judgement. */
@@ -167,6 +168,7 @@ typedef struct sums {
     double chain, inner;
     double reach; /* of |w|: what may stand between a weight and its share of y */
     const narrow *narrow; /* NULL: paths fp32 and int8 */
+    int grid;             /* gfx11's matrix instructions */
 } sums;
 
 static arithmetic arithmetic_of(const bf_kernel *k) {
@@ -179,7 +181,7 @@ static narrow narrow_of(const bf_kernel *k, bf_dtype x) {
     bf_ref_format f = bf_ref_format_of(type);
     double unit = ldexp(1, -f.fraction - 1), tiny = ldexp(1, f.emin - f.fraction - 1);
     int fits = bf_ref_format_of(x).fraction <= f.fraction;
-    return (narrow){unit, fits ? 0 : unit, tiny, x == type ? 0 : tiny, bf_ref_largest(type)};
+    return (narrow){unit, fits ? 0 : unit, tiny, x == type ? 0 : tiny, bf_ref_largest(type), type};
 }
 
 static int tensors(const bf_problem *p, const char *path, bf_tensor t[BF_MAX_TENSORS], bf_error *err) {
@@ -311,7 +313,11 @@ static bf_want want(const bf_case *c, const product_expected *e, const sums *s, 
     int beyond = e->row_top && !(s->reach * e->row_top[r] < top), within = magnitude < top && s->inner < top && !beyond;
     if (!s->narrow && within && exact(c, r, col, magnitude)) return w;
     double rest = k * BF_REF_U64 * magnitude + k * 0x1p-149;
-    if (s->narrow) {
+    if (s->grid) {
+        double few = BF_GRID_PRODUCT * (double)e->nonzero[col] + 1, most = fmin(BF_GRID_ADDITION * (s->chain + 1), few);
+        rest += bf_grid_underflow(s->narrow->type, (int64_t)k, 2, e->row_sum[r], 2, e->x_sum[col]); /* 2: rounded operands are larger */
+        w.bound = narrow_bound(e, s, bf_gamma(most), k, r, col) + rest;
+    } else if (s->narrow) {
         w.bound = narrow_bound(e, s, bf_gamma(s->chain + 1), k, r, col) + rest;
         w.prob = narrow_bound(e, s, bf_gamma_prob(s->chain + 1), k, r, col) + rest;
     } else {
@@ -321,8 +327,8 @@ static bf_want want(const bf_case *c, const product_expected *e, const sums *s, 
     }
     int leaves = s->narrow && (e->row_top[r] > s->narrow->top || e->x_top[col] > s->narrow->top);
     if (!(magnitude + w.bound < top) || !(s->inner < top) || leaves || beyond) w.allow |= BF_ALLOW_INF | BF_ALLOW_NAN;
-    if (leaves) w.bound = w.prob = INFINITY;
-    if (c->witness && !c->real && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && w.prob < w.bound)
+    if (leaves) w.bound = INFINITY, w.prob = s->grid ? 0 : INFINITY;
+    if (!s->grid && c->witness && !c->real && bf_fill_random((bf_fill)bf_fill_parse(c->fill)) && w.prob < w.bound)
         w.bound = w.prob;
     return w;
 }
@@ -425,7 +431,8 @@ static int for_outputs(const bf_case *c, const bf_kernel *k, const bf_tensor t[B
                   .chain = chain_of(c, k, terms),
                   .inner = how == FP32 ? e->inner[col] : 0,
                   .reach = how == INT8 ? 127.0 * BLOCK : 1,
-                  .narrow = how == NARROW ? &limits : NULL};
+                  .narrow = how == NARROW ? &limits : NULL,
+                  .grid = how == NARROW && bf_adds_on_grid(k)};
         for (int64_t r = 0; r < m; r++) each(user, col * m + r, want(c, e, &s, r, col));
     }
     free(own);

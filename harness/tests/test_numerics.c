@@ -112,7 +112,8 @@ Test(numerics, products_and_blocked_orders) {
         fused[] = {{"linear_vec", 0, "product", "fused"}, {"linear_vec", 0, "order", "blocked 12/256"},
                    {"q4k_matvec_int8", 0, "order", "pairwise"}, {"q4k_matvec_int8", 0, "product", "integer"}},
         wmma[] = {{"linear_wmma", 0, "product", "exact"}, {"linear_wmma", 0, "accumulator_bits", "24 (fp32)"},
-                  {"linear_wmma", 0, "integers_wrong", "exact"}};
+                  {"linear_wmma", 0, "integers_wrong", "not exact"}, {"linear_wmma", 0, "subnormal_in", "flushed"},
+                  {"linear_wmma", 0, "order", "-"}};
     static const char *const cpu[] = {"cpu"}, *const gpus[] = {"simt-cuda", "simt-hip"}, *const hip[] = {"simt-hip"};
     MEET("sums", plain, cpu);
     MEET("sums", fused, gpus);

@@ -1,5 +1,6 @@
 /* The summation-order probe on plain kernels whose trees are known. */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,15 @@ static float (*sum)(const float *, int64_t);
 static float round_to_half(const float *a, int64_t n) { /* an accumulator with 11 bits does not count to K */
     float s = 0;
     for (int64_t i = 0; i < n; i++) s = (float)(_Float16)(s + a[i]);
+    return s;
+}
+
+static float on_a_grid(const float *a, int64_t n) { /* kernels/simt/wmma_adder.h: a term of the other sign lies one unit too far */
+    float s = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double unit = ldexp(1, (fabsf(a[i]) > fabsf(s) ? ilogbf(a[i]) : ilogbf(s)) - 24);
+        s = (float)((double)s + a[i] + (s * a[i] < 0 ? copysign(unit, a[i]) : 0));
+    }
     return s;
 }
 
@@ -143,4 +153,20 @@ Test(probe, declarations_are_judged) {
     bf_kernel other = {.op = "convert", .name = "c"};
     bf_probe_judge(&host, NULL, &other, &v);
     cr_assert_eq(v.status, BF_SKIP);
+}
+
+/* The matrix instructions leave M - M one unit from zero: no counts. Of a kernel that is not known to add so this is an error. */
+Test(probe, sums_on_a_grid_are_no_counts) {
+    bf_kernel k = kernel;
+    bf_verdict v;
+    sum = on_a_grid, declared = -1;
+    bf_probe_judge(&host, NULL, &k, &v);
+    cr_assert_eq(v.status, BF_ERROR, "%s", v.note);
+    k.path = "wmma";
+    bf_probe_judge(&host, NULL, &k, &v);
+    cr_assert_eq(v.status, BF_SKIP);
+    cr_assert(strstr(v.note, "adds on a grid"), "%s", v.note);
+    sum = sequential; /* and one that could and does not is measured */
+    bf_probe_judge(&host, NULL, &k, &v);
+    cr_assert_eq(v.status, BF_PASS, "%s", v.note);
 }

@@ -77,7 +77,8 @@ Test(simt, shuffles_give_the_named_lane) {
     }
 }
 
-/* D = A B + C by definition of the fragments; sums of small integers, so that every order is exact. */
+/* D = A B + C by definition of the fragments; sums of small integers of one sign, which alone the adder forms exactly in
+ * every order: odd rows are negative. */
 static double matrix_value(int mode, const void *x, int i) {
     if (mode == 2) return ((const int8_t *)x)[i];
     if (mode == 3) return i < 256 ? ((const uint8_t *)x)[i] : ((const int8_t *)x)[i];
@@ -92,12 +93,12 @@ Test(simt, matrix_steps_follow_the_lane_layout) {
     for (int mode = 0; mode < 4; ++mode) {
         for (int i = 0; i < 512; ++i) { /* 1 to 15 in either 16-bit type; bytes: anything */
             int v = 1 + (int)(splitmix(&s) % 15), e = 31 - __builtin_clz((unsigned)v);
-            uint16_t sign = splitmix(&s) & 1 ? 0x8000 : 0;
+            uint16_t sign = i < 256 && i / 16 % 2 ? 0x8000 : 0;
             if (mode == 0) x[i] = (uint16_t)(sign | (e + 15) << 10 | (v << (10 - e) & 1023));
             else if (mode == 1) x[i] = (uint16_t)(sign | (e + 127) << 7 | (v << (7 - e) & 127));
             else ((uint8_t *)x)[i] = (uint8_t)splitmix(&s);
         }
-        for (int i = 0; i < 256; ++i) c[i] = mode < 2 ? bf_simt_f_bits((float)(i - 100)) : (uint32_t)(i * 1000);
+        for (int i = 0; i < 256; ++i) c[i] = mode < 2 ? bf_simt_f_bits((float)(i / 16 % 2 ? -i : i)) : (uint32_t)(i * 1000);
         cr_assert_eq(launch("matrices", 1, 32, 0, (selftest_args){.x = x, .z = c, .y = y, .mode = mode}), 0, "%s", why);
         for (int r = 0; r < 16; ++r)
             for (int col = 0; col < 16; ++col) {
@@ -108,6 +109,54 @@ Test(simt, matrix_steps_follow_the_lane_layout) {
                 cr_assert_eq(got, want, "mode %d, row %d, column %d: %g, want %g", mode, r, col, got, want);
             }
     }
+}
+/* One step of two products, the first of the eight and the last; the other fourteen are -0 and leave every sum as it is. */
+typedef struct dot2_case {
+    int mode; /* 0: fp16, 1: bf16 */
+    uint32_t s;
+    uint16_t a0, b0, a1, b1;
+    uint32_t want;
+} dot2_case;
+static void dot2_gives_at(int at, const char *what, dot2_case q) {
+    static uint16_t x[512];
+    static uint32_t c[256], y[256];
+    for (int i = 0; i < 256; ++i) x[i] = 0x8000, x[256 + i] = 0, c[i] = 0;
+    uint16_t *a = x + 16 * 5 + at, *b = x + 256 + 16 * 9 + at;
+    a[0] = q.a0, a[1] = q.a1, b[0] = q.b0, b[1] = q.b1, c[16 * 5 + 9] = q.s;
+    cr_assert_eq(launch("matrices", 1, 32, 0, (selftest_args){.x = x, .z = c, .y = y, .mode = q.mode}), 0, "%s", why);
+    uint32_t got = y[16 * 5 + 9];
+    if (isnan(bf_simt_bits_f(q.want))) cr_assert(isnan(bf_simt_bits_f(got)), "%s: %08x", what, got);
+    else cr_assert_eq(got, q.want, "%s: %08x, want %08x", what, got, q.want);
+}
+static void dot2_gives(const char *what, dot2_case q) {
+    dot2_gives_at(0, what, q);
+    dot2_gives_at(14, what, q);
+}
+Test(simt, matrix_steps_add_on_the_grid_of_gfx11) { /* kernels/simt/wmma_adder.h */
+    enum { ONE = 0x3c00, BF_ONE = 0x3f80 };
+    dot2_gives("-1 + 32 + 24, as published", (dot2_case){0, 0xbf800000, 0x5000, ONE, 0x4e00, ONE, 0x425c0001});
+    dot2_gives("1 - 32 - 24", (dot2_case){0, 0x3f800000, 0x5000, 0xbc00, 0xce00, ONE, 0xc25c0001});
+    dot2_gives("-1 + 32 + 24 in bf16", (dot2_case){1, 0xbf800000, 0x4200, BF_ONE, 0x41c0, BF_ONE, 0x425c0001});
+    dot2_gives("1 + 32 + 24: one sign is exact", (dot2_case){0, 0x3f800000, 0x5000, ONE, 0x4e00, ONE, 0x42640000});
+    dot2_gives("-1 - 32 - 24", (dot2_case){0, 0xbf800000, 0x5000, 0xbc00, 0xce00, ONE, 0xc2640000});
+    dot2_gives("1 - 1", (dot2_case){0, 0x3f800000, ONE, 0xbc00, 0x8000, 0, 0xb3800000});
+    dot2_gives("1.5 units are cut to one, half an ulp", (dot2_case){0, 0x33c00000, ONE, ONE, 0x8000, 0, 0x3f800000});
+    dot2_gives("two units round up", (dot2_case){0, 0x34000000, ONE, ONE, 0x8000, 0, 0x3f800001});
+    dot2_gives("1.5 * 1.5: the operands' exponents", (dot2_case){0, 0x34400000, 0x3e00, 0x3e00, 0x8000, 0, 0x40100001});
+    dot2_gives("a subnormal fp16 is kept", (dot2_case){0, 0, 1, ONE, 0x8000, 0, 0x33800000});
+    dot2_gives("but counts as 2^-14", (dot2_case){0, 0x2c000000, 1, ONE, 0x8000, 0, 0x33800000});
+    dot2_gives("zero beside s, whatever its sign", (dot2_case){0, 0xbf800000, 0, ONE, 0, 0x7bff, 0xbf800000});
+    dot2_gives("a subnormal s is flushed", (dot2_case){0, 0x00400000, 0x8000, 0, 0x8000, 0, 0});
+    dot2_gives("beside a product too", (dot2_case){1, 0x00400000, 0x0080, BF_ONE, 0x8000, 0, 0x00800000});
+    dot2_gives("with its sign", (dot2_case){0, 0x80400000, 0x8000, 0, 0x8000, 0, 0x80000000});
+    dot2_gives("a subnormal result is flushed", (dot2_case){1, 0x00c00000, 0x0080, 0xbf80, 0x8000, 0, 0});
+    dot2_gives("with its sign", (dot2_case){1, 0x80c00000, 0x0080, BF_ONE, 0x8000, 0, 0x80000000});
+    dot2_gives("a subnormal bf16 is flushed before the product", (dot2_case){1, 0, 0x0040, 0x4480, 0x8000, 0, 0});
+    dot2_gives("the least normal one is not", (dot2_case){1, 0, 0x0080, 0x4480, 0x8000, 0, 0x05800000});
+    dot2_gives("nor a product below fp32", (dot2_case){1, 0x00800000, 0x0d80, 0x3080, 0x8000, 0, 0x00880000});
+    dot2_gives("an infinity", (dot2_case){0, 0xbf800000, 0x7c00, ONE, 0x4e00, ONE, 0x7f800000});
+    dot2_gives("infinity times zero", (dot2_case){0, 0xbf800000, 0x7c00, 0, 0x4e00, ONE, 0x7fc00000});
+    dot2_gives("beyond fp32", (dot2_case){1, 0x7f7fffff, 0x7f00, 0x3f80, 0x7f00, 0x3f80, 0x7f800000});
 }
 Test(simt, matrix_steps_want_the_same_operands_in_both_halves) {
     static uint16_t x[512];

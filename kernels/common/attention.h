@@ -11,7 +11,7 @@
  * number of rounded additions that it declares.
  *
  * Paths: none, that is fp32 throughout, on every target; "wmma" (gfx1151), for q and K of the same 16-bit type: q . k by fp16 or bf16
- * matrix instructions, exact products and fp32 sums; everything behind the scores is fp32 there too.
+ * matrix instructions, exact products and fp32 sums, which are not IEEE's (kernels/simt/wmma_adder.h); everything behind the scores is fp32 there too.
  *
  * A key is excluded when: causal and j > i + (keys - queries); window > 0 and j <= i + (keys - queries) - window; its
  * mask value is -inf or <= -FLT_MAX after widening (fp16's -65504 is an ordinary number). No key left: o = 0, lse = -inf;

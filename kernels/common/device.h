@@ -89,7 +89,7 @@ struct alignas(32) bf_i32x8 { int32_t v[8]; };
  * bf_i32x8 bf_wmma_i8(bf_u32x4 a, bf_u32x4 b, bf_i32x8 c)      signed bytes; bf_wmma_u8i8: A unsigned. Sums wrap
  *   a: row l % 16 of A, its k in order, two fp16 (four bytes) a word, the lower half first; the same in lanes l and
  *      l + 16. b: column l % 16 of B alike. c and the result: element i of lane l is row 2 i + l / 16, column l % 16.
- *   Products of 16-bit values and their sums are fp32; order and rounding of the sums inside are the hardware's
- *   (simt: in order of k, to nearest).
+ *   Products of 16-bit values and their sums are fp32; order and rounding of the sums inside are the hardware's, not IEEE's
+ *   (simt: what was measured on gfx1151, kernels/simt/wmma_adder.h).
  */
 #endif

@@ -5,7 +5,8 @@
  * The bias is added last, in fp32, widened from its own type.
  *
  * Paths: "fp32" everywhere; "wmma" (gfx1151): fp16 x fp16 or bf16 x bf16 matrix instructions with fp32 accumulate, only
- * where W and X have the same 16-bit type, so that nothing is rounded on the way in.
+ * where W and X have the same 16-bit type, so that nothing is rounded on the way in. Their additions are not IEEE's
+ * (kernels/simt/wmma_adder.h); the bound follows them, and bf16 subnormals may be flushed.
  *
  * Non-finite: IEEE. An output whose row, column or bias holds no NaN or infinity is finite unless the sum itself overflows
  * its type, which then is the infinity of its sign. A NaN among them makes it NaN; a single infinity makes it an infinity of the

@@ -7,6 +7,7 @@
  *   "f16"    for matrix instructions: weights, made whole in fp32, and x where it is not F16, rounded to fp16 (to nearest
  *            even, subnormals kept); products exact, fp32 accumulate
  *   "bf16"   the same with bf16
+ * On HIP the sums of the last two may be the matrix instructions', which are not IEEE's (kernels/simt/wmma_adder.h).
  * The bound of the last two holds those roundings and nothing else: truncating is an error. A row with a |w|, or a
  * column with an |x|, beyond the type's largest value (65,504; 3.39e38) leaves their contract: those outputs may be
  * anything (rounded to infinity, it gives infinities or NaN; a saturating kernel gives finite numbers). All others

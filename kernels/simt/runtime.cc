@@ -24,6 +24,7 @@
 #include "sections.h"
 #include "simt_math.h"
 #include "simt_state.h"
+#include "wmma_adder.h"
 
 bf_simt_thread *bf_simt_self;
 bf_simt_grid bf_simt_now;
@@ -533,10 +534,12 @@ void bf_simt_wmma(bf_simt_matrix kind, const uint32_t *a, const uint32_t *b, con
     memcpy(sum, c, sizeof sum);
     memcpy(count, c, sizeof count);
     if (of_floats(kind)) {
+        const int least = kind == BF_SIMT_WMMA_F16 ? -14 : -126;
         for (int k = 0; k < 16; ++k) column[k] = half_of(kind, b, k);
-        for (int i = 0; i < 8; ++i) /* a product of bf16 may leave fp32's range, never double's */
-            for (int k = 0; k < 16; ++k)
-                sum[i] = static_cast<float>(static_cast<double>(m.rows.f[2 * i + t->lane / 16][k]) * column[k] + sum[i]);
+        for (int i = 0; i < 8; ++i) {
+            const float *row = m.rows.f[2 * i + t->lane / 16];
+            for (int k = 0; k < 16; k += 2) sum[i] = bf_wmma::dot2(sum[i], row[k], column[k], row[k + 1], column[k + 1], least);
+        }
         memcpy(d, sum, sizeof sum);
         return;
     }
