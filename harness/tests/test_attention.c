@@ -444,6 +444,22 @@ Test(attention, plants_reach_excluded_keys_only) {
     }
 }
 
+/* It loads the first 32 values of a key at once. */
+Test(attention, the_wmma_kernel_wants_32_values_a_key) {
+    bf_problem p = {.dim = {1, 1, 4, 4, 32}, .type = {[ATTENTION_Q] = BF_F16, [ATTENTION_K] = BF_F16}};
+    int seen = 0;
+    for (size_t i = 0; i < bf_kernel_count(); i++) {
+        const bf_kernel *k = bf_kernel_at(i);
+        if (strcmp(k->op, "attention") || !k->path || strcmp(k->path, "wmma") || k->role == BF_TWIN) continue;
+        seen++;
+        p.dim[ATTENTION_D] = 32;
+        cr_expect(k->accepts(&p), "%s", k->name);
+        p.dim[ATTENTION_D] = 16;
+        cr_expect(!k->accepts(&p), "%s", k->name);
+    }
+    cr_assert_eq(seen, 1);
+}
+
 Test(attention, bad_shapes_are_refused) {
     static const char *const lines[] = {"attention heads=4 kv_heads=3 queries=1 keys=4", "attention queries=1 keys=4 d=144"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

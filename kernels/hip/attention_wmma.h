@@ -62,8 +62,8 @@ BF_FN void attention_wmma_scores(const attention_args &a, const prefill_block &b
 }
 
 #if BF_HOST
-static inline int attention_wmma_accepts(const bf_problem *p) {
-    return prefill_accepts(p) && p->type[ATTENTION_Q] == p->type[ATTENTION_K] && p->type[ATTENTION_K] != BF_F32;
+static inline int attention_wmma_accepts(const bf_problem *p) { /* the first 32 values of a key are loaded whatever d is */
+    return prefill_accepts(p) && p->dim[ATTENTION_D] >= WMMA_DEPTH && p->type[ATTENTION_Q] == p->type[ATTENTION_K] && p->type[ATTENTION_K] != BF_F32;
 }
 static inline int attention_wmma_plan(const bf_problem *p, bf_step *s, const bf_step_fn<attention_args> *fn, bf_step_fn<attention_args> any) {
     attention_args a = attention_arguments(p);
