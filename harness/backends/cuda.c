@@ -14,6 +14,7 @@ static cuda_driver cu;
 static void *library;
 static char library_path[256];
 static int lost; /* a sticky error has been seen */
+static char older_than_ptx[96]; /* cuda_load */
 
 static const struct {
     int code, sticky;
@@ -27,7 +28,7 @@ static const struct {
     {CU_ECC_UNCORRECTABLE, 1, "device memory is failing: nvidia-smi -q -d ECC, reset the GPU"},
     {CU_INVALID_PTX, 0, "the driver's compiler refused the PTX; its words are above"},
     {CU_JIT_COMPILER_NOT_FOUND, 0, "install libnvidia-ptxjitcompiler of the driver's version"},
-    {CU_UNSUPPORTED_PTX_VERSION, 0, "the driver is older than the PTX (ISA 6.3, driver 410): update it"},
+    {CU_UNSUPPORTED_PTX_VERSION, 0, older_than_ptx},
     {CU_JIT_DISABLED, 0, "unset CUDA_DISABLE_PTX_JIT"},
     {CU_OPERATING_SYSTEM, 0, "a system call of the driver failed: look at dmesg; in a container pass the device nodes"},
     {CU_ILLEGAL_ADDRESS, 1, "the kernel left its buffers: run the case on simt-cuda in the AddressSanitizer build"},
@@ -213,7 +214,11 @@ static int cuda_load(const bf_object *o, void **module, bf_error *err) {
     int option[] = {CU_JIT_ERROR_LOG, CU_JIT_ERROR_LOG_BYTES};
     void *value[] = {log, (void *)(uintptr_t)(sizeof log - 1)};
     cu_result r = cu.module_load(module, o->begin, 2, option, value);
+    int major, minor;
     if (!r) return 0;
+    if (!bf_gpu_ptx_isa(o, &major, &minor)) strcpy(older_than_ptx, "the driver is older than the PTX of this build: update it");
+    else snprintf(older_than_ptx, sizeof older_than_ptx, "the driver is older than the PTX of this build (ISA %d.%d%s): update it", major, minor,
+                  major == 6 && minor == 3 ? ", driver 410" : "");
     snprintf(detail, sizeof detail, "object %s (%s)%s%s", o->file, o->arch, log[0] ? ", compiler: " : "", log);
     return failed(r, "cuModuleLoadDataEx", detail, err);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../op.h"
+#include "../worker.h"
 
 typedef struct loaded {
     const bf_object *object;
@@ -45,6 +46,16 @@ const bf_object *bf_gpu_object(bf_target target, const char *file, const char *a
     return fat ? fat : ptx; /* NULL for HIP: code of one arch does not run on another */
 }
 
+int bf_gpu_ptx_isa(const bf_object *o, int *major, int *minor) {
+    static const char key[] = "\n.version ";
+    const char *at = memmem(o->begin, (size_t)(o->end - o->begin), key, sizeof key - 1);
+    char number[16] = "";
+    if (!at) return 0;
+    size_t left = (size_t)((const char *)o->end - at) - (sizeof key - 1);
+    memcpy(number, at + sizeof key - 1, left < sizeof number - 1 ? left : sizeof number - 1);
+    return sscanf(number, "%d.%d", major, minor) == 2;
+}
+
 static void *module_of(bf_context *c, const bf_kernel *k, bf_error *err) {
     const char *name = c->driver->name;
     const bf_object *o = bf_gpu_object(k->target, k->file, c->device.arch);
@@ -58,6 +69,7 @@ static void *module_of(bf_context *c, const bf_kernel *k, bf_error *err) {
     c->modules = more;
     void *module = NULL;
     if (c->driver->load(o, &module, err)) return NULL;
+    bf_worker_alive(); /* PTX is compiled here at its first use, for minutes on a small machine: not the kernel's own time */
     c->modules[c->module_count++] = (loaded){o, module};
     return module;
 }

@@ -45,6 +45,8 @@ typedef struct bf_gpu_driver {
 /* The object of this source file that a device of this arch ("sm_61", "gfx1151") runs: its machine code, or for CUDA
  * the PTX. NULL when there is none. */
 const bf_object *bf_gpu_object(bf_target target, const char *file, const char *arch);
+/* The ISA version of the PTX in an object, as its compiler wrote it (".version 6.3"). 0: there is none to be read. */
+int bf_gpu_ptx_isa(const bf_object *, int *major, int *minor);
 
 /* A context on a device that the driver has made current. NULL with err when out of memory. */
 bf_context *bf_gpu_open(const bf_gpu_driver *, const bf_device *, const bf_gpu_limits *, bf_error *);

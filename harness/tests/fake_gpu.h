@@ -11,6 +11,8 @@
  *   mismatch      initialisation: library and kernel module differ (803)
  *   oom           every allocation fails
  *   no-binary     every code object is refused (209)
+ *   old-driver    the same: its PTX is too new (222)
+ *   slow-load     a code object takes 0.1 s
  *   launch-fails  every launch is refused (701)
  *   sticky-error  the first launch is accepted, then every call fails (700)
  *   backwards     as simt, and every third time between two events is negative
@@ -48,6 +50,7 @@ enum {
     FAKE_INVALID_IMAGE = 200,
     FAKE_INVALID_CONTEXT = 201,
     FAKE_NO_BINARY = 209,
+    FAKE_OLD_DRIVER = 222,
     FAKE_INVALID_HANDLE = 400,
     FAKE_NOT_FOUND = 500,
     FAKE_ILLEGAL_ADDRESS = 700,
@@ -170,6 +173,8 @@ static int fake_load(void **module, const void *image, const char *magic, const 
     if (e) return e;
     if (memcmp(image, magic, 4) && (!other || memcmp(image, other, 2))) return FAKE_INVALID_IMAGE;
     if (fake_is("no-binary")) return FAKE_NO_BINARY;
+    if (fake_is("old-driver")) return FAKE_OLD_DRIVER;
+    if (fake_is("slow-load")) usleep(100000);
     fake_module *m = malloc(sizeof *m);
     if (!m) return FAKE_MEMORY;
     *m = (fake_module){.magic = FAKE_MODULE};

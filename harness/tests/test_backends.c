@@ -250,6 +250,27 @@ Test(backends, errors_name_the_call_the_error_and_the_mend) {
     }
 }
 
+/* What the compiler really wrote: nvcc has a version of its own. */
+Test(backends, a_driver_older_than_the_ptx_is_told_its_version) {
+    bf_context *c = open_fake(0, "old-driver");
+    if (!c) return;
+    const bf_object *o = bf_gpu_object(BF_CUDA, "proof", "sm_61");
+    char number[8] = "", want[64];
+    for (const unsigned char *at = o->begin; at + 16 < o->end && !number[0]; at++)
+        if (!memcmp(at, ".version ", 9)) memcpy(number, at + 9, strcspn((const char *)at + 9, "\n") % sizeof number);
+    cr_assert(number[0]);
+    snprintf(want, sizeof want, "the PTX of this build (ISA %s", number);
+    uint64_t proof;
+    cr_expect_eq(backend->prove(c, 1, &proof, &err), -1);
+    EXPECT_TEXT(err.text, want);
+    backend->close(c);
+    int major, minor;
+    static const unsigned char text[] = "//\n\n.version 7.8\n.target sm_61\n", cut[] = "\n.version 9";
+    cr_expect(bf_gpu_ptx_isa(&(bf_object){.begin = text, .end = text + sizeof text - 1}, &major, &minor) && major == 7 && minor == 8);
+    cr_expect(!bf_gpu_ptx_isa(&(bf_object){.begin = cut, .end = cut + sizeof cut - 1}, &major, &minor), "without a minor number");
+    cr_expect(!bf_gpu_ptx_isa(&(bf_object){.begin = text, .end = text + 8}, &major, &minor), "no such line");
+}
+
 Test(backends, discovery_says_why_there_is_no_device) {
     static const struct {
         const char *mode, *says;
@@ -399,6 +420,26 @@ Test(backends, a_device_that_hangs_is_put_down_by_the_watchdog) {
         rows = hangs = 0;
         cr_expect_eq(bf_workers_run(&w, 1, 1, &stop, &err), 0);
         cr_expect(rows == 0 && hangs == 1, "%s: %d rows, %d hangs", vendor->name, rows, hangs);
+    }
+}
+
+/* A driver that compiles PTX at its first use is at work, not hung: the job's clock starts again behind it. */
+static int slow_job(bf_worker *w, size_t index, void *row) {
+    (void)w, (void)index;
+    usleep(300000);
+    int rc = backend->prove(hung, 1, row, &err);
+    usleep(300000);
+    return rc;
+}
+Test(backends, loading_a_module_is_no_hang) {
+    for (int v = 0; v < 2; v++) {
+        if (!take(v, "slow-load")) continue;
+        volatile int stop = 0;
+        bf_worker w = {.jobs = 1, .row_bytes = 8, .timeout = 0.55, .open = hang_open, .job = slow_job, .done = hang_done, .lost = hang_lost,
+                       .refused = hang_refused};
+        rows = hangs = 0;
+        cr_expect_eq(bf_workers_run(&w, 1, 1, &stop, &err), 0);
+        cr_expect(rows == 1 && hangs == 0, "%s: %d rows, %d hangs", vendor->name, rows, hangs);
     }
 }
 
