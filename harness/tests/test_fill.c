@@ -87,6 +87,34 @@ Test(fill, bytes_of_every_block_format_are_the_same_on_every_machine) {
     }
 }
 
+Test(fill, bytes_of_the_16_bit_types_are_the_same_on_every_machine) {
+    static uint16_t values[2 * 512];
+    static const bf_dtype types[] = {BF_F16, BF_BF16};
+    static const uint64_t want[BF_FILLS][2] = {
+        [0] = {0x98f1c62ba958cc8au, 0x4b61f27ee2041cbcu}, /* gauss */
+        [1] = {0x5ca25cb20caf3d48u, 0x949abb8cefca9c0bu}, /* outlier */
+        [2] = {0x30bfb8489d3d7366u, 0x5bfad96a8e558b70u}, /* heavy */
+        [3] = {0x4903fbc4b8a5aeb2u, 0x2d90014de898f728u}, /* uniform */
+        [4] = {0x107b518ddfdf8ee5u, 0x02594af810fd9325u}, /* integer */
+        [5] = {0x8b4a868fd32618ebu, 0xee43ab3f8f6aacb0u}, /* edge */
+        [6] = {0x05290061079b0699u, 0x376fb9a8ae146978u}, /* finite-edge */
+        [7] = {0x2d8913c4ccf16325u, 0x89fbdfa280b04b25u}, /* constant */
+        [8] = {0x266cdc4aa96312e1u, 0x4b924c422a57f038u}, /* onehot */
+        [9] = {0x55ba5b0ae0658bd3u, 0x07cf97685301b662u}, /* sparse */
+        [10] = {0xcfe9a6e9d9072cb5u, 0x34af0ee89885d547u}, /* swamp */
+        [11] = {0x4763fb22f1b9b2bcu, 0x4763fb22f1b9b2bcu}, /* bits */
+        [12] = {0x4763fb22f1b9b2bcu, 0x4763fb22f1b9b2bcu}, /* ties */
+        [13] = {0xa572bf4726c0ee25u, 0xa572bf4726c0ee25u}, /* all16 */
+        [14] = {0x226415007d1dc0a5u, 0x226415007d1dc0a5u}, /* zeros */
+    };
+    for (int f = 0; f < BF_FILLS; f++) {
+        uint64_t h[2];
+        for (int i = 0; i < 2; i++) bf_fill_values((bf_fill)f, 42, 1, types[i], 0, 1024, 0, values), h[i] = hash(values, sizeof values);
+        cr_expect(!memcmp(h, want[f], sizeof h), "[%d] = {0x%016llxu, 0x%016llxu}, /* %s */", f, (unsigned long long)h[0],
+                  (unsigned long long)h[1], bf_fill_name((bf_fill)f));
+    }
+}
+
 Test(fill, an_element_does_not_depend_on_the_length) {
     static float few[64], many[4096];
     for (int f = BF_FILL_GAUSS; f <= BF_FILL_INTEGER; f++) {

@@ -334,6 +334,21 @@ Test(ops, int8_tiny_and_non_finite_blocks) {
 
 /* ---- the others ---- */
 
+/* What is dumped is what is judged by: saturated or not, whether or not the kernel counts. */
+Test(ops, convert_dumps_what_the_flags_ask_for) {
+    for (int flags = 0; flags < 4; flags++) {
+        char line[80];
+        snprintf(line, sizeof line, "convert n=2 from=f32 to=f16 saturate=%d count=%d", flags & 1, flags >> 1);
+        begin(line, NULL);
+        memcpy(t[CONVERT_X].data, (float[]){1e6f, -INFINITY}, 8);
+        bf_dump d;
+        cr_assert_eq(bf_op_dump(c, &plain, t, expected, CONVERT_Y, &d, &err), 0);
+        cr_assert_eq(d.ref[0], flags & 1 ? 65504 : INFINITY, "%s: %g", line, d.ref[0]);
+        release(d);
+        end();
+    }
+}
+
 Test(ops, convert_bits_and_counters) {
     begin("convert n=256 from=f32 to=f16 fill=edge count=1", NULL);
     uint64_t *count = t[CONVERT_C].data;
