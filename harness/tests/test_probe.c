@@ -65,7 +65,8 @@ static float round_to_half(const float *a, int64_t n) { /* an accumulator with 1
 static float on_a_grid(const float *a, int64_t n) { /* kernels/simt/wmma_adder.h: a term of the other sign lies one unit too far */
     float s = 0;
     for (int64_t i = 0; i < n; i++) {
-        double unit = ldexp(1, (fabsf(a[i]) > fabsf(s) ? ilogbf(a[i]) : ilogbf(s)) - 24);
+        float top = fmaxf(fabsf(a[i]), fabsf(s));
+        double unit = top > 0 ? ldexp(1, ilogbf(top) - 24) : 0;
         s = (float)((double)s + a[i] + (s * a[i] < 0 ? copysign(unit, a[i]) : 0));
     }
     return s;
