@@ -189,10 +189,13 @@ static int unknown(const char *word, bf_error *err) {
         const bf_fail_entry *e = bf_failures[i];
         if (!strcasestr(e->name, word) && !strcasestr(e->mechanism, word) && !strcasestr(e->fix, word)) continue;
         int w = snprintf(found + n, sizeof found - n, "%s%s %s", n ? ", " : "", e->id, e->name);
-        if ((size_t)w >= sizeof found - n) break;
+        if ((size_t)w >= sizeof found - n) {
+            found[n] = 0; /* no name in part */
+            break;
+        }
         n += (size_t)w;
     }
-    return bf_fail(err, "unknown failure '%.60s' (%s%s`blackframe fail --list` names all)", word, n ? "it stands in: " : "", n ? strcat(found, "; ") : "");
+    return bf_fail(err, "unknown failure '%.60s' (%s%s%s`blackframe fail --list` names all)", word, n ? "it stands in: " : "", found, n ? "; " : "");
 }
 
 /* The entries named by the words, each once, in the order of the catalogue. */
