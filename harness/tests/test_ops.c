@@ -14,6 +14,7 @@
 #include "../case.h"
 #include "../compare.h"
 #include "../expected.h"
+#include "../ops/ops.h"
 
 static bf_case_list cases;
 static bf_case *c;
@@ -333,6 +334,14 @@ Test(ops, int8_tiny_and_non_finite_blocks) {
 }
 
 /* ---- the others ---- */
+
+/* ops.h: 2^-126 a term, and for each subnormal operand 2^-126 of the largest partner (bf16) or five units of its grid (fp16). */
+Test(ops, what_underflow_costs_on_a_grid) {
+    cr_assert_float_eq(bf_grid_underflow(BF_BF16, 32, 3, 5, 2, 7), 48 * 0x1p-126 + 0x1p-126 * (3 * 7 + 2 * 5), 1e-12 * 0x1p-120);
+    cr_assert_float_eq(bf_grid_underflow(BF_F16, 32, 3, 5, 2, 7), 48 * 0x1p-126 + 5 * 0x1p-38 * (3 * 7 + 2 * 5), 1e-20);
+    cr_assert_float_eq(bf_grid_underflow(BF_F16, 0, 3, 0, 2, 0x1p-20), 16 * 0x1p-126 + 5 * 0x1p-38 * 5 * 0x1p-14, 1e-24); /* partners below the least normal */
+    cr_assert_float_eq(bf_grid_underflow(BF_BF16, 16, 0, 1e30, 0, 1e30), 32 * 0x1p-126, 0x1p-140);
+}
 
 /* What is dumped is what is judged by: saturated or not, whether or not the kernel counts. */
 Test(ops, convert_dumps_what_the_flags_ask_for) {
