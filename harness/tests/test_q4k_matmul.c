@@ -100,6 +100,28 @@ Test(q4k_matmul, rounding_to_16_bits_passes_and_truncating_does_not) {
 }
 
 /* bf16 rounds sixteen times as coarsely: its results are not f16's. */
+/* Matrix instructions: 3 u an addition, but never more than 4 u a product that is not zero. */
+static int64_t declared;
+static int64_t declare(const bf_problem *p) {
+    (void)p;
+    return declared;
+}
+Test(q4k_matmul, additions_on_a_grid_follow_the_chain_up_to_a_cap) {
+    static const bf_kernel grid = {.op = "q4k_matmul", .name = "test", .target = BF_HIP, .path = "f16", .chain = declare};
+    static const int64_t chains[] = {10, 20, 100000, 200000};
+    double bound[4];
+    begin("q4k_matmul m=3 k=256 n=1", "f16", 0);
+    for (int i = 0; i < 4; i++) {
+        bf_dump d;
+        declared = chains[i];
+        cr_assert_eq(bf_op_dump(c, &grid, t, expected, Q4K_MATMUL_Y, &d, &err), 0, "%s", err.text);
+        bound[i] = d.bound[1];
+        free(d.ref), free(d.bound);
+    }
+    cr_assert(bound[0] < bound[1] && bound[1] < bound[2] && bound[2] == bound[3], "%g %g %g %g", bound[0], bound[1], bound[2], bound[3]);
+    end();
+}
+
 Test(q4k_matmul, bf16_results_fail_on_the_f16_path) {
     begin("q4k_matmul m=24 k=256 n=9 x=f32 fill=sparse", "f16", 0);
     product(BF_BF16, 0);
