@@ -309,7 +309,7 @@ static int summary(check *k, size_t jobs_wanted) {
     failed += k->refused;
     if (k->o->select.twins) {
         passed = 0;
-        failed = k->refused + twins_escaped(k, &passed);
+        failed = k->refused + k->counts[BF_ERROR] + twins_escaped(k, &passed); /* an error is the harness's or the driver's, not the twin's */
     } else {
         table(k);
         if (k->shown > 20) printf("\n%ld failing rows, 20 shown; all are in the JSON record (--json FILE)\n", k->shown);

@@ -19,7 +19,7 @@ typedef struct safetensors_tensor {
     char type[12]; /* "F32" "F16" "BF16" "F64" "I8" "U8" "BOOL" "F8_E4M3" ... */
     int rank;
     uint64_t dim[SAFETENSORS_MAX_RANK]; /* slowest first */
-    uint64_t elements, bytes;
+    uint64_t elements, bytes; /* bytes: elements of the type; of a type unknown here, what the offsets say */
     const void *data; /* in the mapping; not aligned */
     uint64_t offset;  /* of the data in the file */
 } safetensors_tensor;

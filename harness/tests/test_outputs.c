@@ -33,7 +33,7 @@ static pid_t start(how h, int *fd, const char *const *words) {
         dup2(out, 1), dup2(p[1], 2);
         close(p[0]), close(p[1]);
         setpgid(0, 0);
-        signal(SIGPIPE, SIG_DFL), signal(SIGINT, SIG_DFL);
+        signal(SIGPIPE, SIG_DFL), signal(SIGINT, SIG_DFL), signal(SIGHUP, SIG_DFL); /* nohup's too */
         if (h.file_most) setrlimit(RLIMIT_FSIZE, &(struct rlimit){h.file_most, h.file_most});
         if (h.memory_most) setrlimit(RLIMIT_AS, &(struct rlimit){h.memory_most, h.memory_most});
         execv(program, (char *const *)(uintptr_t)argv);
