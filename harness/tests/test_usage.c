@@ -34,6 +34,13 @@ static void enter(void) {
 }
 static void leave(void) { sh("rm -r \"$D\""); }
 
+/* The machine may have cards: these tests are about one that has none. */
+static void without_gpus(void) {
+    setenv("BF_SYSROOT", "/nonexistent", 1);
+    setenv("BF_CUDA_LIBRARY", "/nonexistent/libcuda.so", 1);
+    setenv("BF_HIP_LIBRARY", "/nonexistent/libamdhip64.so", 1);
+}
+
 typedef struct example {
     const char *line;
     int status;
@@ -67,7 +74,7 @@ Test(usage, words_that_a_command_does_not_take_are_refused) {
         {BF "check attention queries=1 keys=1 amp=0 -b cpu", 2, "amp=0: not a power of two"},
         {BF "check conv rank=1 in=3 out=4 groups=2 w=8 taps=3 -b cpu", 2, "blackframe: command line: conv: "},
     };
-    unsetenv("BF_CUDA_LIBRARY");
+    without_gpus();
     EACH(e);
     cr_expect(!strstr(said, "conv: conv:"), "%s", said);
 }
@@ -116,7 +123,7 @@ Test(usage, list_shows_what_was_asked_for) {
 /* ---- what ran, and what did not ---- */
 
 Test(usage, a_gpu_that_is_not_used_is_said) {
-    setenv("BF_SYSROOT", "/nonexistent", 1); /* a machine without a card */
+    without_gpus();
     cr_expect_eq(sh(BF "check --kernel stream_naive stream n=64 mode=copy"), 0, "%s", said);
     cr_expect(strstr(said, "not used   cuda: ") && strstr(said, "(mend: ") && strstr(said, "\nno GPU ran: the GPU kernels' source was executed on the processor (simt)\n\n3 passed"),
               "%s", said);
